@@ -1,0 +1,2 @@
+DROP TABLE entity_epochs;
+DROP TABLE entity_dispatch_state;

@@ -1,0 +1,2 @@
+DROP TABLE claim_events_pruned;
+DROP TABLE claim_events;

@@ -1,0 +1,2 @@
+DROP TABLE reaper_passes;
+DROP TABLE service_liveness;

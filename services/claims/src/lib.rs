@@ -1,0 +1,3 @@
+//! Claims on entities: the domain.
+
+pub mod domain;
