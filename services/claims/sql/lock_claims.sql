@@ -1,0 +1,12 @@
+-- Locks claims of entities that this transaction has locked, in key order.
+SELECT c.tenant_id, c.consumer_id, c.epoch, c.entity_url, c.stream_path, c.authority, c.wake_id,
+       c.runner_id, c.request_id, c.claimed_at, c.ceiling_at, c.lease_ttl_ms, c.fence,
+       c.token_digest, c.state, c.superseded_by_consumer_id, c.superseded_by_epoch, c.ended_at,
+       c.end_reason, c.entity_cleared, c.lease_expires_at, c.last_heartbeat_at,
+       c.acked_streams::text, c.error_message, c.progress
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS asked (tenant_id, consumer_id, epoch)
+JOIN consumer_claims AS c
+    ON c.tenant_id = asked.tenant_id AND c.consumer_id = asked.consumer_id
+    AND c.epoch = asked.epoch
+ORDER BY c.tenant_id, c.consumer_id, c.epoch
+FOR NO KEY UPDATE OF c

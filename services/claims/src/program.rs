@@ -1,0 +1,11 @@
+//! What every program around the claims has in common: its settings' form, its log, its end.
+
+mod log;
+mod settings;
+mod shutdown;
+
+pub use log::{LogFormat, start_log};
+pub use settings::{
+    ExitCode, WrongSetting, database_from_environment, parse_command_line, parse_length,
+};
+pub use shutdown::Shutdown;

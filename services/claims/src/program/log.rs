@@ -1,0 +1,55 @@
+//! The log: sentences on standard error, filtered by `RUST_LOG`.
+
+use std::io::{self, IsTerminal};
+use std::str::FromStr;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// The filter without `RUST_LOG`: our own words, and only warnings of the libraries below.
+const DEFAULT_FILTER: &str = "info,h2=warn,hyper=warn,tokio_postgres=warn,tonic=warn";
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// JSON where standard error is no terminal.
+    #[must_use]
+    pub fn of_this_terminal() -> Self {
+        if io::stderr().is_terminal() { Self::Text } else { Self::Json }
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        match value {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("must be text or json".to_owned()),
+        }
+    }
+}
+
+/// Starts the log; `RUST_LOG` filters it. A filter that does not parse is an error.
+pub fn start_log(format: LogFormat) -> Result<(), super::WrongSetting> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(filter) if !filter.is_empty() => EnvFilter::try_new(filter)
+            .map_err(|error| super::WrongSetting::new("RUST_LOG", error.to_string()))?,
+        _ => EnvFilter::new(DEFAULT_FILTER),
+    };
+    let log = tracing_subscriber::registry().with(filter);
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => log.with(lines).init(),
+        LogFormat::Json => log.with(lines.json().flatten_event(true).with_span_list(false)).init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! Settings come as flags and environment variables alike; secrets never as flags.
+
+use crate::store::Database;
+use clap::Parser;
+use std::env::{self, VarError};
+use std::fs;
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// How a program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Everything was done.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// Wrong settings (`EX_USAGE`); nothing was begun.
+    WrongSettings = 64,
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(match code {
+            ExitCode::Done => 0,
+            ExitCode::Failed => 1,
+            ExitCode::WrongSettings => 64,
+        })
+    }
+}
+
+/// A setting that cannot be used. Prints as the one line that its program ends with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {problem}")]
+pub struct WrongSetting {
+    /// The setting, by the name of its environment variable.
+    pub name: &'static str,
+    /// What is wrong; never the value of a secret.
+    pub problem: String,
+}
+
+impl WrongSetting {
+    /// Names a setting and what is wrong with it.
+    pub fn new(name: &'static str, problem: impl Into<String>) -> Self {
+        Self { name, problem: problem.into() }
+    }
+}
+
+impl WrongSetting {
+    /// Prints the one line and gives the exit code.
+    #[must_use]
+    pub fn report(&self) -> std::process::ExitCode {
+        // Nobody is left to tell if standard error is closed.
+        let _ = writeln!(io::stderr(), "{self}");
+        ExitCode::WrongSettings.into()
+    }
+}
+
+/// Reads flags and environment. `--help` and `--version` end with 0; a wrong or unknown setting
+/// ends with 64 and one line that names it.
+pub fn parse_command_line<S: Parser>() -> Result<S, std::process::ExitCode> {
+    S::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            // Help and version; a closed standard output is the reader's choice.
+            let _ = error.print();
+            return ExitCode::Done.into();
+        }
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or("wrong settings");
+        let _ = writeln!(io::stderr(), "{}", line.strip_prefix("error: ").unwrap_or(line));
+        ExitCode::WrongSettings.into()
+    })
+}
+
+/// A length of time as settings write it: `500ms`, `30s`, `5m`, `7d`; `0` is none.
+pub fn parse_length(value: &str) -> Result<Duration, String> {
+    if value == "0" {
+        return Ok(Duration::ZERO);
+    }
+    humantime::parse_duration(value).map_err(|error| format!("{error}; write 500ms, 30s, 5m or 7d"))
+}
+
+/// The database of `DATABASE_URL`, or of the file that `DATABASE_URL_FILE` names.
+pub fn database_from_environment() -> Result<Database, WrongSetting> {
+    let (name, url) = match (read("DATABASE_URL")?, read("DATABASE_URL_FILE")?) {
+        (Some(_), Some(_)) => {
+            let problem = "is set together with DATABASE_URL; set one of them";
+            return Err(WrongSetting::new("DATABASE_URL_FILE", problem));
+        }
+        (Some(url), None) => ("DATABASE_URL", url),
+        (None, Some(path)) => {
+            let url = fs::read_to_string(&path).map_err(|error| {
+                WrongSetting::new("DATABASE_URL_FILE", format!("{path}: {error}"))
+            })?;
+            ("DATABASE_URL_FILE", url.trim().to_owned())
+        }
+        (None, None) => {
+            let problem = "is not set; it names the database, postgres://user@host/name";
+            return Err(WrongSetting::new("DATABASE_URL", problem));
+        }
+    };
+    Database::parse(&url).map_err(|error| WrongSetting::new(name, error.to_string()))
+}
+
+/// A variable that is set to something.
+fn read(name: &'static str) -> Result<Option<String>, WrongSetting> {
+    match env::var(name) {
+        Ok(value) if value.is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(WrongSetting::new(name, "is not UTF-8")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_read_as_they_are_documented() {
+        for (text, length) in [
+            ("0", Duration::ZERO),
+            ("500ms", Duration::from_millis(500)),
+            ("30s", Duration::from_secs(30)),
+            ("5m", Duration::from_secs(300)),
+            ("7d", Duration::from_secs(7 * 86_400)),
+        ] {
+            assert_eq!(parse_length(text), Ok(length), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_length_without_a_unit_or_below_zero_is_refused() {
+        for text in ["", "30", "-5s", "soon", "5 parsecs"] {
+            assert!(parse_length(text).is_err(), "{text:?}");
+        }
+    }
+}

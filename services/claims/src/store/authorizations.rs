@@ -1,0 +1,123 @@
+//! The lanes that answer AuthorizeWrite: one batched read by entity key (W2).
+
+use super::connect::round_trip;
+use super::error::{Damaged, StoreError, TransactionError};
+use super::lane::{Call, Service, Session};
+use super::rows::{Time, claim_id, entity_state, token_digest};
+use super::statements::ReadWriters;
+use crate::chain;
+use crate::domain::authorize::{Writer, authorize_writer};
+use crate::domain::{
+    Authorization, EntityUrl, Fence, StreamPath, TenantId, Timestamp, TokenDigest,
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use std::collections::BTreeMap;
+
+/// Most authorizations of one statement.
+const BATCH_MAX: usize = 256;
+
+/// May the holder of this token write to this stream?
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) tenant: TenantId,
+    pub(super) stream: StreamPath,
+    pub(super) token: TokenDigest,
+}
+
+/// Answers whole batches.
+#[derive(Clone)]
+pub(super) struct Authorize;
+
+impl Service for Authorize {
+    type Ask = Ask;
+    type Answer = Authorization;
+    const KIND: &'static str = "authorize";
+    const BATCH_MAX: usize = BATCH_MAX;
+
+    async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
+        let mut c = connection;
+        ReadWriters::default().execute(&mut c).await.map(|_| ())
+    }
+
+    async fn serve(&self, session: &mut Session, calls: Vec<Call<Ask, Authorization>>) {
+        match read_writers(self, session, &calls).await {
+            Ok(writers) => {
+                for (position, call) in calls.into_iter().enumerate() {
+                    let (writer, now) = match writers.get(&position) {
+                        Some((writer, now)) => (Some(writer), *now),
+                        // Without a writer the time plays no part.
+                        None => (None, Timestamp::from_unix_micros(0)),
+                    };
+                    let Ask { stream, token, .. } = &call.ask;
+                    let allowed = authorize_writer(writer, stream, token, now);
+                    call.answer(allowed.map_err(Into::into));
+                }
+            }
+            Err(error) => {
+                for call in calls {
+                    call.answer(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+type Writers = BTreeMap<usize, (Writer, Timestamp)>;
+type WriterRow = (i64, String, String, i64, String, i64, Vec<u8>, Time, Time);
+
+/// The writers of the streams asked about, by the place of the call in the batch. A read may be
+/// repeated, so a connection that proves stale is replaced once.
+async fn read_writers(
+    service: &Authorize,
+    session: &mut Session,
+    calls: &[Call<Ask, Authorization>],
+) -> Result<Writers, StoreError> {
+    let entities: Vec<EntityUrl> = calls.iter().map(|call| call.ask.stream.entity()).collect();
+    loop {
+        let mut c = session.get(service).await?;
+        let statement = ReadWriters {
+            tenants: calls.iter().map(|call| call.ask.tenant.as_str()).collect(),
+            urls: entities.iter().map(EntityUrl::as_str).collect(),
+            ..Default::default()
+        };
+        let rows = round_trip(false, statement.load::<WriterRow>(&mut c)).await;
+        let error = match rows {
+            Ok(Ok(rows)) => {
+                session.take_fresh();
+                return writers(rows, calls).map_err(|error| {
+                    tracing::error!(
+                        error = %chain(&error),
+                        "authorizations met a damaged row"
+                    );
+                    StoreError::Internal
+                });
+            }
+            Ok(Err(error)) => TransactionError::RolledBack(error),
+            Err(error) => error,
+        };
+        session.discard();
+        if session.take_fresh() || matches!(error, TransactionError::TimedOut { .. }) {
+            tracing::error!(error = %chain(&error), "authorizations could not be read");
+            return Err(StoreError::Unavailable);
+        }
+    }
+}
+
+fn writers(rows: Vec<WriterRow>, calls: &[Call<Ask, Authorization>]) -> Result<Writers, Damaged> {
+    let mut writers = Writers::new();
+    for (position, state, consumer, epoch, stream, fence, digest, expires, now) in rows {
+        // Ordinality counts from one.
+        let place = usize::try_from(position - 1).map_err(|_| Damaged::new("a position"))?;
+        let call = calls.get(place).ok_or_else(|| Damaged::new("a position"))?;
+        let writer = Writer {
+            id: claim_id(call.ask.tenant.as_str(), &consumer, epoch)?,
+            stream: StreamPath::parse(&stream)?,
+            fence: Fence::parse(fence)?,
+            token_digest: token_digest(&digest)?,
+            lease_expires_at: expires.0,
+            entity_state: entity_state(&state)?,
+        };
+        writers.insert(place, (writer, now.0));
+    }
+    Ok(writers)
+}

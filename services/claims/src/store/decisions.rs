@@ -1,0 +1,183 @@
+//! The lanes that decide: mint, done, revoke, signal, expire.
+//!
+//! A batch is one transaction. What it must leave alone, because a stranger holds the entity, goes
+//! to the solo lanes, which wait for the lock one command at a time. If a batch fails on some
+//! command's account, each of its commands is decided in a transaction of its own.
+
+use super::batch::{self, Held, Hooks, Outcome, decide_batch};
+use super::error::{StoreError, TransactionError, is_transient};
+use super::lane::{Call, Queue, Service, Session};
+use crate::chain;
+use crate::domain::{Answer, Command};
+use diesel_async::AsyncPgConnection;
+
+/// Most commands of one transaction.
+const BATCH_MAX: usize = 128;
+/// How often one command is tried before its caller is told that the database is unavailable. Each
+/// try waits at most the lock timeout of 250 ms, so all of them outlast the second after which
+/// Postgres frees the locks of a frozen server.
+const TRIES_MAX: usize = 8;
+
+/// Decides whole batches.
+#[derive(Clone)]
+pub(super) struct Decide {
+    pub(super) hooks: Hooks,
+    pub(super) solo: Queue<Command, Answer>,
+}
+
+/// Decides one command at a time, waiting for locks.
+#[derive(Clone)]
+pub(super) struct DecideSolo {
+    pub(super) hooks: Hooks,
+}
+
+impl Service for Decide {
+    type Ask = Command;
+    type Answer = Answer;
+    const KIND: &'static str = "decide";
+    const BATCH_MAX: usize = BATCH_MAX;
+
+    async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
+        batch::warm(connection).await
+    }
+
+    async fn serve(&self, session: &mut Session, calls: Vec<Call<Command, Answer>>) {
+        let commands: Vec<&Command> = calls.iter().map(|call| &call.ask).collect();
+        match try_batch(self, session, &commands, Held::Skip, &self.hooks).await {
+            Ok(outcomes) => {
+                for (call, outcome) in calls.into_iter().zip(outcomes) {
+                    match outcome {
+                        Outcome::Decided(answer) => call.answer(answer.map_err(Into::into)),
+                        Outcome::Skipped => self.solo.pass_on(call),
+                    }
+                }
+            }
+            Err(Failed::NothingHappened) => {
+                for call in calls {
+                    self.serve_alone(session, call).await;
+                }
+            }
+            Err(Failed::For(error)) => {
+                for call in calls {
+                    call.answer(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+impl Decide {
+    /// Decides a command of a batch that failed in a transaction of its own, once. If it fails
+    /// again it is the one to blame, and this lane has others to serve.
+    async fn serve_alone(&self, session: &mut Session, call: Call<Command, Answer>) {
+        match try_batch(self, session, &[&call.ask], Held::Skip, &self.hooks).await {
+            Ok(mut outcomes) => match outcomes.pop() {
+                Some(Outcome::Decided(answer)) => call.answer(answer.map_err(Into::into)),
+                Some(Outcome::Skipped) | None => self.solo.pass_on(call),
+            },
+            Err(Failed::NothingHappened) => self.solo.pass_on(call),
+            Err(Failed::For(error)) => call.answer(Err(error)),
+        }
+    }
+}
+
+impl Service for DecideSolo {
+    type Ask = Command;
+    type Answer = Answer;
+    const KIND: &'static str = "decide-solo";
+    const BATCH_MAX: usize = 1;
+
+    async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
+        batch::warm(connection).await
+    }
+
+    async fn serve(&self, session: &mut Session, calls: Vec<Call<Command, Answer>>) {
+        for call in calls {
+            self.serve_until_answered(session, call).await;
+        }
+    }
+}
+
+impl DecideSolo {
+    /// Decides one command in transactions of its own until it has a true answer.
+    async fn serve_until_answered(&self, session: &mut Session, call: Call<Command, Answer>) {
+        let mut answer = Err(StoreError::Unavailable);
+        for _ in 0..TRIES_MAX {
+            if !call.is_wanted() {
+                return;
+            }
+            match try_batch(self, session, &[&call.ask], Held::Wait, &self.hooks).await {
+                Ok(mut outcomes) => match outcomes.pop() {
+                    Some(Outcome::Decided(decided)) => {
+                        return call.answer(decided.map_err(Into::into));
+                    }
+                    // Its claim came into being between two statements; look again. If that goes
+                    // on, its entity's row is missing: damage.
+                    Some(Outcome::Skipped) | None => answer = Err(StoreError::Internal),
+                },
+                Err(Failed::NothingHappened) => answer = Err(StoreError::Unavailable),
+                Err(Failed::For(error)) => return call.answer(Err(error)),
+            }
+        }
+        tracing::error!(answer = ?answer.as_ref().err(), "a command was tried {TRIES_MAX} times");
+        call.answer(answer);
+    }
+}
+
+/// A transaction that did not come to its end.
+enum Failed {
+    /// It was rolled back; its commands may be tried again.
+    NothingHappened,
+    /// Its callers must be told so.
+    For(StoreError),
+}
+
+/// One transaction, tried once; on a connection that proves stale, once more on a new one.
+async fn try_batch<S: Service>(
+    service: &S,
+    session: &mut Session,
+    commands: &[&Command],
+    held: Held,
+    hooks: &Hooks,
+) -> Result<Vec<Outcome>, Failed> {
+    loop {
+        let connection = session.get(service).await.map_err(Failed::For)?;
+        let error = match decide_batch(connection, commands, held, hooks).await {
+            Ok(outcomes) => {
+                session.take_fresh();
+                return Ok(outcomes);
+            }
+            Err(error) => error,
+        };
+        let was_fresh = session.take_fresh();
+        match error {
+            TransactionError::Disconnected(_) if !was_fresh => session.discard(),
+            TransactionError::RolledBack(error) => {
+                // Others of the batch may be innocent, and trying again may help against
+                // deadlocks, lock timeouts and lost races.
+                let commands = commands.len();
+                tracing::warn!(error = %chain(&error), commands, "decisions were rolled back");
+                return Err(if commands == 1 && !is_transient(&error) {
+                    Failed::For(StoreError::Internal)
+                } else {
+                    Failed::NothingHappened
+                });
+            }
+            TransactionError::Damaged(error) => {
+                session.discard();
+                tracing::error!(error = %chain(&error), "decisions met a damaged row");
+                return Err(match commands.len() {
+                    1 => Failed::For(StoreError::Internal),
+                    _ => Failed::NothingHappened,
+                });
+            }
+            error @ (TransactionError::Disconnected(_)
+            | TransactionError::OutcomeUnknown(_)
+            | TransactionError::TimedOut { .. }) => {
+                session.discard();
+                tracing::error!(error = %chain(&error), "a transaction of decisions failed");
+                return Err(Failed::For(StoreError::Unavailable));
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The store: the row is the authority, one transaction decides.
+//!
+//! Nothing in this process's memory would be missed after a restart. Calls are batched by lanes
+//! ([`lane`]), decided by the domain on locked rows ([`batch`]), and answered when the commit has
+//! been seen. SQL lives in `sql/`, one statement to a file.
+//!
+//! Lock order everywhere, reaper included: entity rows by key, then claim rows, then lease rows by
+//! key. A heartbeat locks lease rows only.
+
+mod authorizations;
+mod batch;
+mod connect;
+mod decisions;
+mod error;
+mod heartbeats;
+mod lane;
+pub mod migrations;
+mod reads;
+mod reap;
+mod rows;
+mod statement;
+mod statements;
+
+use crate::domain::token::WRITE_TOKEN_BYTES;
+use crate::domain::{
+    Answer, Authorization, Claim, ClaimId, Command, Done, Ended, EntityKey, Heartbeat, Mint,
+    Minted, Renewal, Revoke, Signal, Signaled, StreamPath, TenantId, Timestamp, TokenDigest,
+    WriteToken,
+};
+use batch::Hooks;
+use lane::Queue;
+use reads::Reads;
+use std::time::Duration;
+
+pub use connect::{
+    Database, IDLE_IN_TRANSACTION_TIMEOUT, InvalidDatabaseUrl, LOCK_TIMEOUT, ROUND_TRIP_TIMEOUT,
+    STATEMENT_TIMEOUT,
+};
+pub use error::StoreError;
+pub use heartbeats::Signature;
+pub use reads::{ClaimCursor, ClaimPage, ClaimQuery, EntityView};
+pub use reap::{Candidate, PassRecord, REAP_BATCH_MAX, ReapError, Reaped, Reaper, Scan};
+
+#[cfg(any(test, feature = "testing"))]
+pub use batch::PauseHook;
+#[cfg(any(test, feature = "testing"))]
+pub use statements::all_statements;
+
+/// How many lanes and how much may wait. The defaults suit two cores shared with the database.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// Names the program in the database's list of sessions.
+    pub program: String,
+    /// Lanes, and so connections, that decide batches.
+    pub decision_lanes: usize,
+    /// Lanes that renew batches.
+    pub heartbeat_lanes: usize,
+    /// Lanes that authorize batches.
+    pub authorize_lanes: usize,
+    /// Lanes of each kind that wait for what a stranger holds.
+    pub solo_lanes: usize,
+    /// Calls of each kind that may wait; beyond that callers are refused.
+    pub queue_bound: usize,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            program: "claims".to_owned(),
+            decision_lanes: 2,
+            heartbeat_lanes: 2,
+            authorize_lanes: 1,
+            solo_lanes: 2,
+            queue_bound: 8_192,
+        }
+    }
+}
+
+/// The store. Cheap to clone; its lanes end with its last clone.
+#[derive(Clone)]
+pub struct ClaimStore {
+    decisions: Queue<Command, Answer>,
+    heartbeats: Queue<heartbeats::Ask, heartbeats::Reply>,
+    authorizations: Queue<authorizations::Ask, Authorization>,
+    reads: Reads,
+}
+
+/// Fresh randomness for a write token; the one place where tokens come from.
+pub fn fresh_write_token() -> Result<WriteToken, StoreError> {
+    let mut bytes = [0; WRITE_TOKEN_BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the operating system gives no randomness");
+        StoreError::Internal
+    })?;
+    Ok(WriteToken::from_random(bytes))
+}
+
+impl ClaimStore {
+    /// Starts the lanes on the current runtime. They connect when they are first needed and again
+    /// whenever a connection fails, so the database may be away at the start.
+    #[must_use]
+    pub fn start(database: &Database, settings: &StoreSettings) -> Self {
+        Self::start_with(database, settings, &Hooks::default())
+    }
+
+    /// As [`ClaimStore::start`], with a pause between the load and the write of each batch of
+    /// decisions, while its locks are held.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn start_paused(database: &Database, settings: &StoreSettings, pause: PauseHook) -> Self {
+        Self::start_with(database, settings, &Hooks { pause: Some(pause) })
+    }
+
+    fn start_with(database: &Database, settings: &StoreSettings, hooks: &Hooks) -> Self {
+        let program = settings.program.as_str();
+        let bound = settings.queue_bound;
+
+        let (solo, waiting) = Queue::bounded(bound);
+        let service = decisions::DecideSolo { hooks: hooks.clone() };
+        lane::start(&service, &waiting, database, program, settings.solo_lanes);
+        let (decisions, waiting) = Queue::bounded(bound);
+        let service = decisions::Decide { hooks: hooks.clone(), solo };
+        lane::start(&service, &waiting, database, program, settings.decision_lanes);
+
+        let (solo, waiting) = Queue::bounded(bound);
+        lane::start(&heartbeats::RenewSolo, &waiting, database, program, settings.solo_lanes);
+        let (heartbeats, waiting) = Queue::bounded(bound);
+        let service = heartbeats::Renew { solo };
+        lane::start(&service, &waiting, database, program, settings.heartbeat_lanes);
+
+        let (authorizations, waiting) = Queue::bounded(bound);
+        let service = authorizations::Authorize;
+        lane::start(&service, &waiting, database, program, settings.authorize_lanes);
+
+        let reads = Reads::new(database, program);
+        Self { decisions, heartbeats, authorizations, reads }
+    }
+
+    /// Claims an entity (M). The token goes with the answer; only its digest came in.
+    pub async fn mint(&self, mint: Mint) -> Result<Minted, StoreError> {
+        match self.decisions.call(Command::Mint(mint)).await? {
+            Answer::Minted(minted) => Ok(minted),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Finishes a claim (D).
+    pub async fn done(&self, done: Done) -> Result<Ended, StoreError> {
+        match self.decisions.call(Command::Done(done)).await? {
+            Answer::Ended(ended) => Ok(ended),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Ends a claim from outside.
+    pub async fn revoke(&self, revoke: Revoke) -> Result<Ended, StoreError> {
+        match self.decisions.call(Command::Revoke(revoke)).await? {
+            Answer::Ended(ended) => Ok(ended),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Pauses, continues or ends an entity.
+    pub async fn signal(&self, signal: Signal) -> Result<Signaled, StoreError> {
+        match self.decisions.call(Command::Signal(signal)).await? {
+            Answer::Signaled(signaled) => Ok(signaled),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Renews a lease (H).
+    pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Renewal, StoreError> {
+        match self.heartbeats.call(heartbeats::Ask::Renew(heartbeat)).await? {
+            heartbeats::Reply::Renewed(renewal) => Ok(renewal),
+            heartbeats::Reply::Signed(_) => Err(StoreError::Internal),
+        }
+    }
+
+    /// Signs the liveness record over the path that serves heartbeats (R6).
+    pub async fn sign(&self, outage_grace: Duration) -> Result<Signature, StoreError> {
+        match self.heartbeats.call(heartbeats::Ask::Sign { outage_grace }).await? {
+            heartbeats::Reply::Signed(signature) => Ok(signature),
+            heartbeats::Reply::Renewed(_) => Err(StoreError::Internal),
+        }
+    }
+
+    /// Whether the holder of a token may write to a stream now (W).
+    pub async fn authorize(
+        &self,
+        tenant: TenantId,
+        stream: StreamPath,
+        token: TokenDigest,
+    ) -> Result<Authorization, StoreError> {
+        self.authorizations.call(authorizations::Ask { tenant, stream, token }).await
+    }
+
+    /// A claim, with the database time of the read.
+    pub async fn get_claim(&self, id: ClaimId) -> Result<(Claim, Timestamp), StoreError> {
+        self.reads.claim(id).await
+    }
+
+    /// An entity and its current claim.
+    pub async fn get_entity(&self, key: EntityKey) -> Result<EntityView, StoreError> {
+        self.reads.entity(key).await
+    }
+
+    /// A page of claims.
+    pub async fn list_claims(&self, query: ClaimQuery) -> Result<ClaimPage, StoreError> {
+        self.reads.list(query).await
+    }
+
+    /// Whether the database answers.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.reads.probe().await
+    }
+}
+
+/// An answer that does not fit its command is a bug.
+fn unexpected(answer: &Answer) -> StoreError {
+    let kind = std::mem::discriminant(answer);
+    tracing::error!(?kind, "a command got the answer of another");
+    StoreError::Internal
+}

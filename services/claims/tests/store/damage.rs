@@ -1,0 +1,52 @@
+//! Rows that only a hand in the tables can have made: whoever meets one is told, nobody else suffers.
+
+use super::support::{claim_on, entity_state, minted, scene, secs};
+use claims::domain::{ClaimState, EndReason};
+use claims::store::{Reaped, Reaper, StoreError};
+use claims::testing::{TestDatabase, done, entity_key, mint};
+
+/// Changes rows behind the store's back.
+async fn damage(db: &TestDatabase, statement: &str) {
+    let statement = format!(
+        "SET session_replication_role = replica; {statement}; SET session_replication_role = DEFAULT"
+    );
+    db.sql.batch_execute(&statement).await.expect("damage");
+}
+
+#[tokio::test]
+async fn a_row_that_does_not_parse_harms_nobody_else_in_its_batch() {
+    let (db, store) = scene().await;
+    let bad = claim_on(&store, "/bad", "w1").await.id;
+    let good = claim_on(&store, "/good", "w2").await.id;
+    damage(&db, "UPDATE consumer_claims SET runner_id = E'a\\nb' WHERE consumer_id = 'w1'").await;
+    let (ended_bad, ended_good) = tokio::join!(store.done(done(&bad)), store.done(done(&good)));
+    assert!(matches!(ended_bad, Err(StoreError::Internal)), "{ended_bad:?}");
+    assert!(!ended_good.unwrap().already_ended);
+    assert!(matches!(store.get_claim(bad.clone()).await, Err(StoreError::Internal)));
+    // Nor does it stop the reaper.
+    let other = claim_on(&store, "/other", "w3").await.id;
+    for id in [&bad, &other] {
+        db.lapse(id, secs(60)).await;
+    }
+    let mut reaper = Reaper::new(db.database(), "reaper");
+    let reaped = reaper.expire(&[bad, other], secs(5)).await.unwrap();
+    assert_eq!(reaped[0], Reaped::Failed);
+    assert!(matches!(reaped[1], Reaped::Expired { .. }), "{reaped:?}");
+    db.check_invariants().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_claim_that_lost_its_lease_can_be_finished_and_taken_over() {
+    let (db, store) = scene().await;
+    let finished = claim_on(&store, "/finished", "w1").await.id;
+    let taken = claim_on(&store, "/taken", "w2").await.id;
+    damage(&db, "DELETE FROM claim_leases").await;
+    let ended = store.done(done(&finished)).await.unwrap();
+    assert_eq!(ended.claim.state, ClaimState::Released);
+    let newer = minted(&store, mint("/taken", "w3")).await;
+    let predecessor = newer.ended_predecessor.unwrap();
+    assert_eq!((predecessor.id, predecessor.state), (taken, ClaimState::Expired));
+    assert_eq!(predecessor.ending.unwrap().reason, EndReason::LeaseLapsed);
+    assert_eq!(entity_state(&db, &entity_key("/finished")).await, "idle");
+    db.check_invariants().await;
+}

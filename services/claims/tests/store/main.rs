@@ -1,0 +1,19 @@
+//! The rules, through the store: what is answered is what is stored, and what is refused has
+//! changed nothing.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod authorize;
+mod damage;
+mod done;
+mod events;
+mod heartbeat;
+mod liveness;
+mod mint;
+mod reads;
+mod reap;
+mod remint;
+mod schema;
+mod secrets;
+mod signal;
+mod support;

@@ -1,0 +1,130 @@
+//! Every statement seeks: under the settings of the lanes, in a large database, no statement reads a
+//! whole table or throws away by a filter what an index could have kept from it.
+
+use super::load::large_database;
+use claims::store::all_statements;
+use claims::testing::TestDatabase;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+use tokio_postgres::SimpleQueryMessage;
+
+/// The tables that grow, with the columns of their keys.
+const LARGE: [(&str, &[&str]); 5] = [
+    ("consumer_claims", &["tenant_id", "consumer_id", "epoch", "entity_url", "request_id"]),
+    ("claim_leases", &["tenant_id", "consumer_id", "epoch"]),
+    ("entity_dispatch_state", &["tenant_id", "entity_url"]),
+    ("entity_epochs", &["tenant_id", "entity_url", "authority"]),
+    ("claim_events", &["sequence", "tenant_id", "entity_url", "consumer_id"]),
+];
+/// The one statement that reads a whole table, and which.
+const WHOLE_SCAN: (&str, &str) = ("scan_leases.sql", "claim_leases");
+
+#[test]
+fn every_file_of_sql_is_a_statement_of_the_store() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+    let files: BTreeSet<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let listed: BTreeSet<String> =
+        all_statements().into_iter().map(|(file, _)| file.to_owned()).collect();
+    assert_eq!(listed, files);
+    assert_eq!(listed.len(), all_statements().len(), "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_reads_what_it_does_not_need() {
+    let db = large_database().await;
+    db.sql.batch_execute("SET plan_cache_mode = force_generic_plan").await.unwrap();
+    let mut faults = Vec::new();
+    for (file, sql) in all_statements() {
+        let plan = plan(&db, sql).await;
+        look_at(file, &plan, &mut faults);
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The generic plan of a statement.
+async fn plan(db: &TestDatabase, sql: &str) -> Value {
+    db.sql.batch_execute(&format!("PREPARE planned AS {sql}")).await.expect("a statement");
+    let count = "SELECT cardinality(parameter_types)::bigint FROM pg_prepared_statements
+         WHERE name = 'planned'";
+    let params = usize::try_from(db.number(count).await).expect("a count");
+    let values = match params {
+        0 => String::new(),
+        params => format!("({})", vec!["NULL"; params].join(", ")),
+    };
+    let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE planned {values}");
+    let answer = db.sql.simple_query(&explain).await.expect("a plan");
+    db.sql.batch_execute("DEALLOCATE planned").await.expect("an end");
+    let text = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    serde_json::from_str(text.expect("a row")).expect("JSON")
+}
+
+/// Collects what is wrong with a plan, node by node.
+fn look_at(file: &str, plan: &Value, faults: &mut Vec<String>) {
+    match plan {
+        Value::Array(parts) => parts.iter().for_each(|part| look_at(file, part, faults)),
+        Value::Object(node) => {
+            if let Some(fault) = fault_of(file, plan) {
+                faults.push(format!("{file}: {fault}: {}", without_children(plan)));
+            }
+            node.values()
+                .filter(|value| value.is_array() || value.is_object())
+                .for_each(|value| look_at(file, value, faults));
+        }
+        _ => {}
+    }
+}
+
+fn fault_of(file: &str, node: &Value) -> Option<&'static str> {
+    let text = |key: &str| node.get(key).and_then(Value::as_str).unwrap_or_default();
+    // A join that compares keys row by row has read more than it needs, whatever it reads.
+    if LARGE.iter().any(|(_, keys)| names_one_of(keys, text("Join Filter"))) {
+        return Some("a key is compared by a join");
+    }
+    let node_type = text("Node Type");
+    let (relation, keys) = LARGE.into_iter().find(|(table, _)| *table == text("Relation Name"))?;
+    if !node_type.ends_with("Scan") || (file, relation) == WHOLE_SCAN {
+        return None;
+    }
+    if !matches!(node_type, "Index Scan" | "Index Only Scan") {
+        return Some("not an index scan");
+    }
+    if text("Index Cond").is_empty() {
+        return Some("a whole index is read");
+    }
+    if names_one_of(keys, &without_paging(text("Filter"))) {
+        return Some("a key is filtered instead of sought");
+    }
+    None
+}
+
+fn names_one_of(columns: &[&str], condition: &str) -> bool {
+    let mut words = condition.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.any(|word| columns.contains(&word))
+}
+
+/// A condition without the comparison of rows by which a page begins behind the last one: its
+/// first column is sought, and the others only tell claims of one moment apart.
+fn without_paging(filter: &str) -> String {
+    match filter.split_once("(ROW(claimed_at, consumer_id, epoch) > ROW(") {
+        Some((before, behind)) => {
+            let behind = behind.split_once("))").map_or("", |(_, behind)| behind);
+            format!("{before}{behind}")
+        }
+        None => filter.to_owned(),
+    }
+}
+
+fn without_children(node: &Value) -> Value {
+    let mut node = node.clone();
+    if let Some(node) = node.as_object_mut() {
+        node.remove("Plans");
+    }
+    node
+}
