@@ -2,6 +2,13 @@
 //! moment.
 
 #![cfg(feature = "cluster")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "in a test a panic is the report"
+)]
 
 use std::env;
 use std::fs;

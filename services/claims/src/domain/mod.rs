@@ -14,7 +14,7 @@
 //! * [`Refusal`] is an expected no. It changes nothing (I10).
 //!
 //! Heartbeats and write authorizations are asked far more often than anything is decided and touch
-//! a single lease; their rules stand in [`heartbeat`] and [`authorize`].
+//! a single lease; their rules stand in [`heartbeat`] and [`authorize`](mod@authorize).
 //!
 //! Rules are cited by their stable numbers: M mint, H heartbeat, D done, W authorize, R reaper,
 //! E events, I invariants.

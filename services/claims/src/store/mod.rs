@@ -1,7 +1,7 @@
 //! The store: the row is the authority, one transaction decides.
 //!
 //! Nothing in this process's memory would be missed after a restart. Calls are batched by lanes
-//! ([`lane`]), decided by the domain on locked rows ([`batch`]), and answered when the commit has
+//! (`lane`), decided by the domain on locked rows (`batch`), and answered when the commit has
 //! been seen. SQL lives in `sql/`, one statement to a file.
 //!
 //! Lock order everywhere, reaper included: entity rows by key, then claim rows, then lease rows by
