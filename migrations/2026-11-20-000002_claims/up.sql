@@ -9,7 +9,7 @@ CREATE FUNCTION claims_expect_rows(written bigint, intended bigint, what text) R
 BEGIN
     IF written <> intended THEN
         RAISE EXCEPTION 'wrote % rows of %, meant %', written, what, intended
-            USING ERRCODE = 'assert_failure';
+            USING ERRCODE = 'assert_failure', CONSTRAINT = 'claims_expect_rows';
     END IF;
     RETURN written;
 END

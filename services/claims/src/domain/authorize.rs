@@ -26,6 +26,23 @@ pub struct Writer {
     pub entity_state: EntityState,
 }
 
+impl Writer {
+    /// The writer of an entity whose row and current claim these are.
+    #[must_use]
+    pub fn of(entity: &Entity, current: Option<&Claim>) -> Option<Self> {
+        let claim = current
+            .filter(|claim| claim.state == ClaimState::Active && entity.is_current(&claim.id))?;
+        Some(Self {
+            id: claim.id.clone(),
+            stream: claim.stream.clone(),
+            fence: claim.fence,
+            token_digest: claim.token_digest,
+            lease_expires_at: claim.lease.expires_at,
+            entity_state: entity.state,
+        })
+    }
+}
+
 /// A write is allowed now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorization {
@@ -44,7 +61,7 @@ pub struct Authorization {
 ///
 /// A refusal discloses nothing (W3): only a lapsed lease with the right token is told apart. Time
 /// decides strictly, outage or not (W1).
-pub fn authorize_writer(
+pub fn authorize(
     writer: Option<&Writer>,
     stream: &StreamPath,
     token: &TokenDigest,
@@ -64,25 +81,4 @@ pub fn authorize_writer(
         fence: writer.fence,
         lease_remaining: writer.lease_expires_at.since(now),
     })
-}
-
-/// As [`authorize_writer`], given the entity and its current claim.
-pub fn authorize(
-    entity: &Entity,
-    current: Option<&Claim>,
-    stream: &StreamPath,
-    token: &TokenDigest,
-    now: Timestamp,
-) -> Result<Authorization, Refusal> {
-    let writer = current
-        .filter(|claim| claim.state == ClaimState::Active && entity.is_current(&claim.id))
-        .map(|claim| Writer {
-            id: claim.id.clone(),
-            stream: claim.stream.clone(),
-            fence: claim.fence,
-            token_digest: claim.token_digest,
-            lease_expires_at: claim.lease.expires_at,
-            entity_state: entity.state,
-        });
-    authorize_writer(writer.as_ref(), stream, token, now)
 }

@@ -26,12 +26,20 @@ pub struct Liveness {
 /// A missing record is an outage that has not ended.
 pub type LivenessRecord = Option<Liveness>;
 
-/// When the service last came back: now, as long as the record is missing or its last signature
-/// is stale.
+/// No server is known to be up at this moment: the record is missing or its signature is stale.
+#[must_use]
+pub fn is_outage(record: &LivenessRecord, now: Timestamp) -> bool {
+    record.is_none_or(|liveness| {
+        now.since(liveness.last_signed_at) > SIGNATURE_STALE_AFTER
+            || liveness.last_signed_at.since(now) > SIGNATURE_STALE_AFTER
+    })
+}
+
+/// When the service last came back: now, as long as an outage lasts.
 #[must_use]
 pub fn resumed(record: &LivenessRecord, now: Timestamp) -> Timestamp {
     match record {
-        Some(liveness) if !is_stale(liveness, now) => liveness.resumed_at,
+        Some(liveness) if !is_outage(record, now) => liveness.resumed_at,
         _ => now,
     }
 }
@@ -40,15 +48,4 @@ pub fn resumed(record: &LivenessRecord, now: Timestamp) -> Timestamp {
 #[must_use]
 pub fn outage_grace(record: &LivenessRecord) -> Duration {
     record.map_or(OUTAGE_GRACE_DEFAULT, |liveness| liveness.outage_grace)
-}
-
-/// No server is known to be up at this moment.
-#[must_use]
-pub fn is_outage(record: &LivenessRecord, now: Timestamp) -> bool {
-    record.is_none_or(|liveness| is_stale(&liveness, now))
-}
-
-fn is_stale(liveness: &Liveness, now: Timestamp) -> bool {
-    now.since(liveness.last_signed_at) > SIGNATURE_STALE_AFTER
-        || liveness.last_signed_at.since(now) > SIGNATURE_STALE_AFTER
 }

@@ -6,7 +6,7 @@ use super::lane::{Call, Service, Session};
 use super::rows::{Time, claim_id, entity_state, token_digest};
 use super::statements::ReadWriters;
 use crate::chain;
-use crate::domain::authorize::{Writer, authorize_writer};
+use crate::domain::authorize::{Writer, authorize};
 use crate::domain::{
     Authorization, EntityUrl, Fence, StreamPath, TenantId, Timestamp, TokenDigest,
 };
@@ -44,12 +44,18 @@ impl Service for Authorize {
             Ok(writers) => {
                 for (position, call) in calls.into_iter().enumerate() {
                     let (writer, now) = match writers.get(&position) {
-                        Some((writer, now)) => (Some(writer), *now),
+                        Some(Ok((writer, now))) => (Some(writer), *now),
+                        Some(Err(error)) => {
+                            let stream = &call.ask.stream;
+                            tracing::error!(error = %chain(error), "writer of {stream} is damaged");
+                            call.answer(Err(StoreError::Internal));
+                            continue;
+                        }
                         // Without a writer the time plays no part.
                         None => (None, Timestamp::from_unix_micros(0)),
                     };
                     let Ask { stream, token, .. } = &call.ask;
-                    let allowed = authorize_writer(writer, stream, token, now);
+                    let allowed = authorize(writer, stream, token, now);
                     call.answer(allowed.map_err(Into::into));
                 }
             }
@@ -62,7 +68,7 @@ impl Service for Authorize {
     }
 }
 
-type Writers = BTreeMap<usize, (Writer, Timestamp)>;
+type Writers = BTreeMap<usize, Result<(Writer, Timestamp), Damaged>>;
 type WriterRow = (i64, String, String, i64, String, i64, Vec<u8>, Time, Time);
 
 /// The writers of the streams asked about, by the place of the call in the batch. A read may be
@@ -84,13 +90,7 @@ async fn read_writers(
         let error = match rows {
             Ok(Ok(rows)) => {
                 session.take_fresh();
-                return writers(rows, calls).map_err(|error| {
-                    tracing::error!(
-                        error = %chain(&error),
-                        "authorizations met a damaged row"
-                    );
-                    StoreError::Internal
-                });
+                return Ok(writers(rows, calls));
             }
             Ok(Err(error)) => TransactionError::RolledBack(error),
             Err(error) => error,
@@ -103,21 +103,27 @@ async fn read_writers(
     }
 }
 
-fn writers(rows: Vec<WriterRow>, calls: &[Call<Ask, Authorization>]) -> Result<Writers, Damaged> {
+fn writers(rows: Vec<WriterRow>, calls: &[Call<Ask, Authorization>]) -> Writers {
     let mut writers = Writers::new();
-    for (position, state, consumer, epoch, stream, fence, digest, expires, now) in rows {
-        // Ordinality counts from one.
-        let place = usize::try_from(position - 1).map_err(|_| Damaged::new("a position"))?;
-        let call = calls.get(place).ok_or_else(|| Damaged::new("a position"))?;
-        let writer = Writer {
-            id: claim_id(call.ask.tenant.as_str(), &consumer, epoch)?,
-            stream: StreamPath::parse(&stream)?,
-            fence: Fence::parse(fence)?,
-            token_digest: token_digest(&digest)?,
-            lease_expires_at: expires.0,
-            entity_state: entity_state(&state)?,
-        };
-        writers.insert(place, (writer, now.0));
+    for row in rows {
+        // Ordinality counts from one, and there is no position that nobody asked about.
+        let place = usize::try_from(row.0 - 1).unwrap_or(usize::MAX);
+        if let Some(call) = calls.get(place) {
+            writers.insert(place, writer(row, &call.ask.tenant));
+        }
     }
-    Ok(writers)
+    writers
+}
+
+fn writer(row: WriterRow, tenant: &TenantId) -> Result<(Writer, Timestamp), Damaged> {
+    let (_, state, consumer, epoch, stream, fence, digest, expires, now) = row;
+    let writer = Writer {
+        id: claim_id(tenant.as_str(), &consumer, epoch)?,
+        stream: StreamPath::parse(&stream)?,
+        fence: Fence::parse(fence)?,
+        token_digest: token_digest(&digest)?,
+        lease_expires_at: expires.0,
+        entity_state: entity_state(&state)?,
+    };
+    Ok((writer, now.0))
 }

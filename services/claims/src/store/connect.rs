@@ -9,6 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 use tokio_postgres::NoTls;
+use tokio_postgres::config::SslMode;
 
 /// How long one attempt to connect may take, if the URL does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -45,6 +46,10 @@ impl Database {
             .map_err(|error| InvalidDatabaseUrl { problem: error.to_string() })?;
         if config.get_hosts().is_empty() {
             return Err(InvalidDatabaseUrl { problem: "it names no host".to_owned() });
+        }
+        if config.get_ssl_mode() == SslMode::Require {
+            let problem = "sslmode=require, but this version speaks plain text only".to_owned();
+            return Err(InvalidDatabaseUrl { problem });
         }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);

@@ -6,18 +6,13 @@
 
 use super::batch::{self, Held, Hooks, Outcome, decide_batch};
 use super::error::{StoreError, TransactionError, is_transient};
-use super::lane::{Call, Queue, Service, Session};
+use super::lane::{Call, Queue, Service, Session, WayBack};
 use crate::chain;
 use crate::domain::{Answer, Command};
 use diesel_async::AsyncPgConnection;
 
 /// Most commands of one transaction.
 const BATCH_MAX: usize = 128;
-/// How often one command is tried before its caller is told that the database is unavailable. Each
-/// try waits at most the lock timeout of 250 ms, so all of them outlast the second after which
-/// Postgres frees the locks of a frozen server.
-const TRIES_MAX: usize = 8;
-
 /// Decides whole batches.
 #[derive(Clone)]
 pub(super) struct Decide {
@@ -29,6 +24,7 @@ pub(super) struct Decide {
 #[derive(Clone)]
 pub(super) struct DecideSolo {
     pub(super) hooks: Hooks,
+    pub(super) back: WayBack<Command, Answer>,
 }
 
 impl Service for Decide {
@@ -54,7 +50,9 @@ impl Service for Decide {
             }
             Err(Failed::NothingHappened) => {
                 for call in calls {
-                    self.serve_alone(session, call).await;
+                    if call.is_wanted() {
+                        self.serve_alone(session, call).await;
+                    }
                 }
             }
             Err(Failed::For(error)) => {
@@ -93,34 +91,25 @@ impl Service for DecideSolo {
 
     async fn serve(&self, session: &mut Session, calls: Vec<Call<Command, Answer>>) {
         for call in calls {
-            self.serve_until_answered(session, call).await;
+            self.serve_one(session, call).await;
         }
     }
 }
 
 impl DecideSolo {
-    /// Decides one command in transactions of its own until it has a true answer.
-    async fn serve_until_answered(&self, session: &mut Session, call: Call<Command, Answer>) {
-        let mut answer = Err(StoreError::Unavailable);
-        for _ in 0..TRIES_MAX {
-            if !call.is_wanted() {
-                return;
-            }
-            match try_batch(self, session, &[&call.ask], Held::Wait, &self.hooks).await {
-                Ok(mut outcomes) => match outcomes.pop() {
-                    Some(Outcome::Decided(decided)) => {
-                        return call.answer(decided.map_err(Into::into));
-                    }
-                    // Its claim came into being between two statements; look again. If that goes
-                    // on, its entity's row is missing: damage.
-                    Some(Outcome::Skipped) | None => answer = Err(StoreError::Internal),
-                },
-                Err(Failed::NothingHappened) => answer = Err(StoreError::Unavailable),
-                Err(Failed::For(error)) => return call.answer(Err(error)),
-            }
+    /// Decides one command in a transaction of its own, once; if that fails it waits its turn
+    /// again.
+    async fn serve_one(&self, session: &mut Session, call: Call<Command, Answer>) {
+        match try_batch(self, session, &[&call.ask], Held::Wait, &self.hooks).await {
+            Ok(mut outcomes) => match outcomes.pop() {
+                Some(Outcome::Decided(answer)) => call.answer(answer.map_err(Into::into)),
+                // Its claim came into being between two statements; look again. If that goes on,
+                // its entity's row is missing: damage.
+                Some(Outcome::Skipped) | None => self.back.try_again(call, StoreError::Internal),
+            },
+            Err(Failed::NothingHappened) => self.back.try_again(call, StoreError::Unavailable),
+            Err(Failed::For(error)) => call.answer(Err(error)),
         }
-        tracing::error!(answer = ?answer.as_ref().err(), "a command was tried {TRIES_MAX} times");
-        call.answer(answer);
     }
 }
 
@@ -158,6 +147,7 @@ async fn try_batch<S: Service>(
                 let commands = commands.len();
                 tracing::warn!(error = %chain(&error), commands, "decisions were rolled back");
                 return Err(if commands == 1 && !is_transient(&error) {
+                    tracing::error!(error = %chain(&error), "a decision could not be written");
                     Failed::For(StoreError::Internal)
                 } else {
                     Failed::NothingHappened

@@ -33,6 +33,13 @@ impl Damaged {
     }
 }
 
+impl Damaged {
+    /// Names the row.
+    pub(crate) fn of(self, key: &str) -> Self {
+        Self { what: format!("{key}: {}", self.what) }
+    }
+}
+
 impl From<InvalidField> for Damaged {
     fn from(error: InvalidField) -> Self {
         Self::new(error.to_string())
@@ -84,11 +91,16 @@ pub(crate) fn is_disconnect(error: &DieselError) -> bool {
     )
 }
 
+/// The function by which a statement aborts if it met other rows than it should.
+const EXPECT_ROWS: &str = "claims_expect_rows";
+
 /// Trying again may help: everything but what the same statement would meet again. Lock timeouts,
 /// deadlocks and shutdowns all arrive as `Unknown`.
 pub(crate) fn is_transient(error: &DieselError) -> bool {
     use DatabaseErrorKind::{SerializationFailure, UniqueViolation, Unknown};
     match error {
+        // A guarded write met other rows than were locked: a bug, and no less one the next time.
+        DieselError::DatabaseError(_, info) if info.constraint_name() == Some(EXPECT_ROWS) => false,
         DieselError::DatabaseError(kind, _) => {
             matches!(kind, SerializationFailure | UniqueViolation | Unknown) || is_disconnect(error)
         }

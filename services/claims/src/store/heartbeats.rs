@@ -14,7 +14,7 @@ mod renew;
 mod sign;
 
 use super::error::StoreError;
-use super::lane::{Call, Queue, Service, Session};
+use super::lane::{Call, Queue, Service, Session, WayBack};
 use super::statement::Patient;
 use super::statements::RenewLeases;
 use crate::domain::{Heartbeat, Renewal};
@@ -28,14 +28,11 @@ pub use sign::Signature;
 
 /// Most heartbeats of one statement.
 const BATCH_MAX: usize = 256;
-/// How often one heartbeat is tried; see the decisions' own bound.
-const TRIES_MAX: usize = 8;
-
 /// What is asked of these lanes.
 #[derive(Debug)]
 pub(super) enum Ask {
     /// Renew a lease.
-    Renew(Heartbeat),
+    Heartbeat(Heartbeat),
     /// Sign the liveness record.
     Sign {
         /// This server's outage grace.
@@ -52,17 +49,19 @@ pub(super) enum Reply {
 
 /// Renews whole batches.
 #[derive(Clone)]
-pub(super) struct Renew {
+pub(super) struct Beat {
     pub(super) solo: Queue<Ask, Reply>,
 }
 
 /// Renews one lease at a time, waiting for locks.
 #[derive(Clone)]
-pub(super) struct RenewSolo;
+pub(super) struct BeatSolo {
+    pub(super) back: WayBack<Ask, Reply>,
+}
 
 type Calls = Vec<Call<Ask, Reply>>;
 
-impl Service for Renew {
+impl Service for Beat {
     type Ask = Ask;
     type Answer = Reply;
     const KIND: &'static str = "heartbeat";
@@ -121,7 +120,7 @@ impl Service for Renew {
     }
 }
 
-impl Service for RenewSolo {
+impl Service for BeatSolo {
     type Ask = Ask;
     type Answer = Reply;
     const KIND: &'static str = "heartbeat-solo";
@@ -133,8 +132,29 @@ impl Service for RenewSolo {
 
     async fn serve(&self, session: &mut Session, calls: Calls) {
         for call in calls {
-            let answer = renew_until_answered(self, session, &call).await;
-            call.answer(answer);
+            self.serve_one(session, call).await;
+        }
+    }
+}
+
+impl BeatSolo {
+    /// Renews one lease, once; if that fails the call waits its turn again.
+    async fn serve_one(&self, session: &mut Session, call: Call<Ask, Reply>) {
+        let Ask::Heartbeat(heartbeat) = &call.ask else {
+            let signed = sign(self, session, &call.ask).await;
+            return call.answer(signed);
+        };
+        let merged = Merged::of(heartbeat);
+        match renew(self, session, &[&merged], Patience::Wait).await {
+            Ok(mut verdicts) => match verdicts.remove(&merged.id) {
+                Some(Ok(renewal)) => call.answer(Ok(Reply::Renewed(renewal))),
+                Some(Err(refusal)) => call.answer(Err(refusal.into())),
+                // It was renewable when it was looked at. If that goes on, its lease is missing:
+                // damage.
+                None => self.back.try_again(call, StoreError::Internal),
+            },
+            Err(Failed::MayRetry) => self.back.try_again(call, StoreError::Unavailable),
+            Err(Failed::For(error)) => call.answer(Err(error)),
         }
     }
 }
@@ -144,31 +164,4 @@ async fn warm(connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
     RenewLeases::default().execute(&mut c).await?;
     Patient(RenewLeases::default()).execute(&mut c).await?;
     Ok(())
-}
-
-async fn renew_until_answered(
-    service: &RenewSolo,
-    session: &mut Session,
-    call: &Call<Ask, Reply>,
-) -> Result<Reply, StoreError> {
-    let Ask::Renew(heartbeat) = &call.ask else {
-        return sign(service, session, &call.ask).await;
-    };
-    let merged = Merged::of(heartbeat);
-    for _ in 0..TRIES_MAX {
-        if !call.is_wanted() {
-            break;
-        }
-        match renew(service, session, &[&merged], Patience::Wait).await {
-            Ok(mut verdicts) => match verdicts.remove(&merged.id) {
-                Some(Ok(renewal)) => return Ok(Reply::Renewed(renewal)),
-                Some(Err(refusal)) => return Err(refusal.into()),
-                // It was renewable when it was looked at; once more.
-                None => {}
-            },
-            Err(Failed::MayRetry) => {}
-            Err(Failed::For(error)) => return Err(error),
-        }
-    }
-    Err(StoreError::Unavailable)
 }

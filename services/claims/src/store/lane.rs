@@ -22,12 +22,14 @@ use tokio::time::Instant;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
 /// From how many uses of a connection on its plans are made anew, at every power of two.
-const RENEW_PLANS_FROM: u64 = 16;
+const PLAN_ANEW_FROM: u64 = 16;
 
 /// A call in a queue: what is asked, and where its answer goes.
 #[derive(Debug)]
 pub(crate) struct Call<Ask, Answer> {
     pub(crate) ask: Ask,
+    /// How often it has been tried in vain.
+    tries: usize,
     reply: oneshot::Sender<Result<Answer, StoreError>>,
 }
 
@@ -56,6 +58,38 @@ impl<Ask, Answer> Clone for Queue<Ask, Answer> {
     }
 }
 
+/// How often one call is tried before its caller is told that the database is unavailable. Each
+/// try waits at most the lock timeout of 250 ms, so all of them outlast the second after which
+/// Postgres frees the locks of a frozen server.
+const TRIES_MAX: usize = 8;
+
+/// The way back into a queue for a call that was tried in vain. It does not keep the queue open.
+pub(crate) struct WayBack<Ask, Answer> {
+    sender: mpsc::WeakSender<Call<Ask, Answer>>,
+}
+
+impl<Ask, Answer> Clone for WayBack<Ask, Answer> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone() }
+    }
+}
+
+impl<Ask, Answer> WayBack<Ask, Answer> {
+    /// Puts a call behind those that wait, so that it does not keep them from their turn; after
+    /// its last try its caller gets `answer`.
+    pub(crate) fn try_again(&self, mut call: Call<Ask, Answer>, answer: StoreError) {
+        call.tries += 1;
+        match self.sender.upgrade() {
+            Some(sender) if call.tries < TRIES_MAX => Queue { sender }.pass_on(call),
+            _ => {
+                let tries = call.tries;
+                tracing::error!(tries, error = %answer, "a call was tried {tries} times in vain");
+                call.answer(Err(answer));
+            }
+        }
+    }
+}
+
 /// The lanes' end of a queue, shared by the lanes of one kind.
 pub(crate) type Waiting<Ask, Answer> = Arc<Mutex<mpsc::Receiver<Call<Ask, Answer>>>>;
 
@@ -69,9 +103,14 @@ impl<Ask, Answer> Queue<Ask, Answer> {
     /// Joins the queue and waits for the answer.
     pub(crate) async fn call(&self, ask: Ask) -> Result<Answer, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.pass_on(Call { ask, reply });
+        self.pass_on(Call { ask, tries: 0, reply });
         // A lane that died without an answer has logged why.
         answer.await.unwrap_or(Err(StoreError::Internal))
+    }
+
+    /// The way back for calls that the lanes of this queue try in vain.
+    pub(crate) fn way_back(&self) -> WayBack<Ask, Answer> {
+        WayBack { sender: self.sender.downgrade() }
     }
 
     /// Puts a call into this queue, keeping its caller; beyond the bound the caller is refused.
@@ -161,7 +200,7 @@ impl Session {
                 }
             }
         }
-        self.renew_plans().await;
+        self.plan_anew().await;
         self.connection.as_ref().ok_or(StoreError::Unavailable)
     }
 
@@ -169,9 +208,9 @@ impl Session {
     /// choose the wrong index: all of them look alike there. ANALYZE would have it made anew, but
     /// comes a minute late or not at all. So plans are made anew by ourselves while the tables may
     /// have grown, ever more rarely.
-    async fn renew_plans(&mut self) {
+    async fn plan_anew(&mut self) {
         self.uses += 1;
-        if self.uses < RENEW_PLANS_FROM || !self.uses.is_power_of_two() {
+        if self.uses < PLAN_ANEW_FROM || !self.uses.is_power_of_two() {
             return;
         }
         if let Some(connection) = &mut self.connection {

@@ -4,8 +4,7 @@
 //! so that two programs that start at once do not trip over each other.
 
 use super::connect::Database;
-use diesel::migration::{Migration, MigrationSource};
-use diesel::pg::Pg;
+use diesel::migration::Migration;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -51,12 +50,6 @@ fn names_of_missing(connection: &mut Wrapped) -> Result<Vec<String>, Failure> {
 #[cfg(any(test, feature = "testing"))]
 pub async fn revert_all(database: &Database) -> Result<usize, MigrationError> {
     with_lock(database, |connection| Ok(connection.revert_all_migrations(MIGRATIONS)?.len())).await
-}
-
-/// How many steps there are.
-#[must_use]
-pub fn count() -> usize {
-    MigrationSource::<Pg>::migrations(&MIGRATIONS).map_or(0, |steps| steps.len())
 }
 
 type Wrapped = AsyncConnectionWrapper<AsyncPgConnection>;

@@ -116,16 +116,17 @@ impl ClaimStore {
         let bound = settings.queue_bound;
 
         let (solo, waiting) = Queue::bounded(bound);
-        let service = decisions::DecideSolo { hooks: hooks.clone() };
+        let service = decisions::DecideSolo { hooks: hooks.clone(), back: solo.way_back() };
         lane::start(&service, &waiting, database, program, settings.solo_lanes);
         let (decisions, waiting) = Queue::bounded(bound);
         let service = decisions::Decide { hooks: hooks.clone(), solo };
         lane::start(&service, &waiting, database, program, settings.decision_lanes);
 
         let (solo, waiting) = Queue::bounded(bound);
-        lane::start(&heartbeats::RenewSolo, &waiting, database, program, settings.solo_lanes);
+        let service = heartbeats::BeatSolo { back: solo.way_back() };
+        lane::start(&service, &waiting, database, program, settings.solo_lanes);
         let (heartbeats, waiting) = Queue::bounded(bound);
-        let service = heartbeats::Renew { solo };
+        let service = heartbeats::Beat { solo };
         lane::start(&service, &waiting, database, program, settings.heartbeat_lanes);
 
         let (authorizations, waiting) = Queue::bounded(bound);
@@ -170,7 +171,7 @@ impl ClaimStore {
 
     /// Renews a lease (H).
     pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Renewal, StoreError> {
-        match self.heartbeats.call(heartbeats::Ask::Renew(heartbeat)).await? {
+        match self.heartbeats.call(heartbeats::Ask::Heartbeat(heartbeat)).await? {
             heartbeats::Reply::Renewed(renewal) => Ok(renewal),
             heartbeats::Reply::Signed(_) => Err(StoreError::Internal),
         }

@@ -30,6 +30,8 @@ use std::time::Duration;
 
 /// Connections for reads.
 const POOL_SIZE: usize = 4;
+/// Reads that may wait for a connection; beyond that callers are refused.
+const WAITING_MAX: usize = 256;
 /// How long a read waits for a connection.
 const POOL_WAIT: Duration = Duration::from_secs(2);
 
@@ -89,58 +91,26 @@ pub struct EntityView {
 #[derive(Clone)]
 pub(super) struct Reads {
     pool: Pool<AsyncPgConnection>,
+    /// One connection for the probe alone: slow reads must not make a healthy server look ill.
+    probe: Pool<AsyncPgConnection>,
 }
 
 impl Reads {
     pub(super) fn new(database: &Database, program: &str) -> Self {
-        let (database, name) = (database.clone(), format!("{program}/read"));
-        let mut config = ManagerConfig::default();
-        config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(move |_| {
-            let (database, name) = (database.clone(), name.clone());
-            async move {
-                database.connect(&name).await.map_err(|error| {
-                    tracing::error!(error = %chain(&error), "a read cannot connect");
-                    diesel::ConnectionError::BadConnection("no connection".to_owned())
-                })
-            }
-            .boxed()
-        });
-        let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(
-            String::new(),
-            config,
-        );
-        let pool = Pool::builder(manager)
-            .max_size(POOL_SIZE)
-            .wait_timeout(Some(POOL_WAIT))
-            .runtime(Runtime::Tokio1)
-            .build();
-        #[expect(clippy::expect_used, reason = "fails only where a runtime is missing")]
-        Self { pool: pool.expect("the pool has a runtime") }
+        Self {
+            pool: pool(database, format!("{program}/read"), POOL_SIZE),
+            probe: pool(database, format!("{program}/probe"), 1),
+        }
     }
 
-    /// Runs a read in a task of its own.
     async fn run<T: Send + 'static>(
         &self,
         read: impl for<'c> FnOnce(&'c mut AsyncPgConnection) -> Reading<'c, T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let pool = self.pool.clone();
-        let task = tokio::spawn(async move {
-            let mut connection = pool.get().await.map_err(|_| StoreError::Unavailable)?;
-            match read(&mut connection).await {
-                Ok(value) => Ok(value),
-                Err(error) => {
-                    // Whatever state it is in, nobody else shall have it.
-                    drop(Object::take(connection));
-                    tracing::error!(error = %chain(&error), "a read failed");
-                    Err(match error {
-                        TransactionError::Damaged(_) => StoreError::Internal,
-                        _ => StoreError::Unavailable,
-                    })
-                }
-            }
-        });
-        task.await.unwrap_or(Err(StoreError::Internal))
+        if self.pool.status().waiting >= WAITING_MAX {
+            return Err(StoreError::Overloaded);
+        }
+        run(self.pool.clone(), read).await
     }
 
     pub(super) async fn claim(&self, id: ClaimId) -> Result<(Claim, Timestamp), StoreError> {
@@ -163,8 +133,57 @@ impl Reads {
 
     /// One cheap query, to see whether the database answers.
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
-        self.run(|c| async move { within(read_clock(c)).await.map(|_| ()) }.boxed()).await
+        run(self.probe.clone(), |c| async move { within(read_clock(c)).await.map(|_| ()) }.boxed())
+            .await
     }
+}
+
+/// Runs a read in a task of its own.
+async fn run<T: Send + 'static>(
+    pool: Pool<AsyncPgConnection>,
+    read: impl for<'c> FnOnce(&'c mut AsyncPgConnection) -> Reading<'c, T> + Send + 'static,
+) -> Result<T, StoreError> {
+    let task = tokio::spawn(async move {
+        let mut connection = pool.get().await.map_err(|_| StoreError::Unavailable)?;
+        match read(&mut connection).await {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                // Whatever state it is in, nobody else shall have it.
+                drop(Object::take(connection));
+                tracing::error!(error = %chain(&error), "a read failed");
+                Err(match error {
+                    TransactionError::Damaged(_) => StoreError::Internal,
+                    _ => StoreError::Unavailable,
+                })
+            }
+        }
+    });
+    task.await.unwrap_or(Err(StoreError::Internal))
+}
+
+fn pool(database: &Database, name: String, size: usize) -> Pool<AsyncPgConnection> {
+    let database = database.clone();
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Fast;
+    config.custom_setup = Box::new(move |_| {
+        let (database, name) = (database.clone(), name.clone());
+        async move {
+            database.connect(&name).await.map_err(|error| {
+                tracing::error!(error = %chain(&error), "a read cannot connect");
+                diesel::ConnectionError::BadConnection("no connection".to_owned())
+            })
+        }
+        .boxed()
+    });
+    let manager =
+        AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(String::new(), config);
+    let pool = Pool::builder(manager)
+        .max_size(size)
+        .wait_timeout(Some(POOL_WAIT))
+        .runtime(Runtime::Tokio1)
+        .build();
+    #[expect(clippy::expect_used, reason = "fails only where a runtime is missing")]
+    pool.expect("the pool has a runtime")
 }
 
 type Reading<'c, T> = BoxFuture<'c, Result<T, TransactionError>>;

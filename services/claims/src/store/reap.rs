@@ -14,7 +14,6 @@ use super::rows::{Time, claim_id, millis};
 use super::statements::{ReadClock, RecordPass, ScanLeases};
 use crate::chain;
 use crate::domain::lease::takeable_at;
-use crate::domain::liveness::LivenessRecord;
 use crate::domain::{Answer, ClaimId, Command, Expire, Expiry, Timestamp};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::error::Error;
@@ -51,10 +50,10 @@ pub struct Scan {
     pub live: u64,
     /// The database time of the scan.
     pub now: Timestamp,
-    /// The liveness record beside it.
-    pub liveness: LivenessRecord,
     /// Claims whose lease lapsed at least the reap grace ago, longest due first.
     pub candidates: Vec<Candidate>,
+    /// Lapsed leases whose key is no identity; no code of ours can have written them.
+    pub unreadable: u64,
 }
 
 /// A claim that has lapsed.
@@ -264,16 +263,24 @@ async fn scan(
 
     let (now, liveness) = (now.0, liveness(signed, resumed, grace));
     let mut candidates = Vec::with_capacity(epochs.len());
+    let mut unreadable = 0;
     let keys = tenants.iter().zip(&consumers).zip(&epochs);
     for (((tenant, consumer), epoch), (expires, heard)) in keys.zip(expiries.iter().zip(&heard)) {
-        let takeable_at = takeable_at(expires.0, heard.0, &liveness, now);
-        candidates.push(Candidate {
-            id: claim_id(tenant, consumer, *epoch)?,
-            due_at: takeable_at + reap_grace,
-        });
+        match claim_id(tenant, consumer, *epoch) {
+            Ok(id) => {
+                let takeable_at = takeable_at(expires.0, heard.0, &liveness, now);
+                candidates.push(Candidate { id, due_at: takeable_at + reap_grace });
+            }
+            Err(error) => {
+                // One bad row never stops the sweep (R4).
+                unreadable += 1;
+                let key = format!("{tenant:?}/{consumer:?}/{epoch}");
+                tracing::error!(error = %chain(&error), "lease {key} cannot be read; skipped");
+            }
+        }
     }
     candidates
         .sort_by(|one, other| one.due_at.cmp(&other.due_at).then_with(|| one.id.cmp(&other.id)));
     let live = u64::try_from(live).map_err(|_| Damaged::new("a count"))?;
-    Ok(Scan { live, now, liveness, candidates })
+    Ok(Scan { live, now, candidates, unreadable })
 }

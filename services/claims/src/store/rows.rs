@@ -111,6 +111,11 @@ pub(crate) struct EntityRow {
 
 impl EntityRow {
     pub(crate) fn into_domain(self) -> Result<(EntityKey, Entity), Damaged> {
+        let key = format!("entity {} {}", self.tenant_id, self.entity_url);
+        self.parse().map_err(|damaged| damaged.of(&key))
+    }
+
+    fn parse(self) -> Result<(EntityKey, Entity), Damaged> {
         let key = entity_key(&self.tenant_id, &self.entity_url)?;
         let entity = Entity {
             state: entity_state(&self.state)?,
@@ -210,6 +215,11 @@ impl ClaimRow {
     /// The claim with its lease; a terminal claim has none beside it. A live claim without one
     /// counts as lapsed since it was minted.
     pub(crate) fn into_domain(self, lease: Option<LeaseRow>) -> Result<Claim, Damaged> {
+        let key = format!("claim {}/{}/{}", self.tenant_id, self.consumer_id, self.epoch);
+        self.parse(lease).map_err(|damaged| damaged.of(&key))
+    }
+
+    fn parse(self, lease: Option<LeaseRow>) -> Result<Claim, Damaged> {
         let id = self.id()?;
         let state =
             ClaimState::from_name(&self.state).ok_or_else(|| Damaged::new("a claim's state"))?;

@@ -18,13 +18,16 @@ use super::PATIENCE;
 pub struct Gate {
     open: watch::Sender<bool>,
     entries: Arc<Semaphore>,
+    /// Batches that may go on although the gate is closed.
+    passes: Arc<Semaphore>,
 }
 
 impl Gate {
     /// A gate that lets every batch pass until it is closed.
     #[must_use]
     pub fn open() -> Self {
-        Self { open: watch::Sender::new(true), entries: Arc::new(Semaphore::new(0)) }
+        let none = || Arc::new(Semaphore::new(0));
+        Self { open: watch::Sender::new(true), entries: none(), passes: none() }
     }
 
     /// A gate that stops every batch.
@@ -39,15 +42,24 @@ impl Gate {
     #[must_use]
     pub fn hook(&self) -> PauseHook {
         let (open, entries) = (self.open.subscribe(), Arc::clone(&self.entries));
+        let passes = Arc::clone(&self.passes);
         Arc::new(move || {
             let (mut open, entries) = (open.clone(), Arc::clone(&entries));
+            let passes = Arc::clone(&passes);
             async move {
-                if !*open.borrow() {
-                    entries.add_permits(1);
+                if *open.borrow() {
+                    return;
+                }
+                entries.add_permits(1);
+                let opened = async {
                     // A gate that is gone stays as it was.
                     if open.wait_for(|open| *open).await.is_err() {
                         std::future::pending::<()>().await;
                     }
+                };
+                tokio::select! {
+                    () = opened => {}
+                    Ok(pass) = passes.acquire() => pass.forget(),
                 }
             }
             .boxed()
@@ -62,6 +74,11 @@ impl Gate {
     /// Lets those that stopped go on, and those that come pass.
     pub fn let_pass(&self) {
         self.open.send_replace(true);
+    }
+
+    /// Lets one batch go on; those that come stop.
+    pub fn let_one_pass(&self) {
+        self.passes.add_permits(1);
     }
 
     /// Waits until one more batch has stopped here.

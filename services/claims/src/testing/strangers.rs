@@ -86,20 +86,19 @@ impl TestDatabase {
         .await;
     }
 
-    /// How many sessions have an application name that begins so.
-    pub async fn sessions(&self, application: &str) -> i64 {
-        let query = "SELECT count(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND starts_with(application_name, $1)";
-        self.sql.query_one(query, &[&application]).await.expect("a query").get(0)
-    }
-
     /// Ends the sessions whose application name begins so, as an operator would, and waits until
-    /// they are gone; returns how many there were.
-    pub async fn end_sessions(&self, application: &str) -> i64 {
-        let query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    /// they are gone, though others may have taken their place; returns how many there were.
+    pub async fn end_sessions(&self, application: &str) -> usize {
+        let end = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
              WHERE datname = current_database() AND starts_with(application_name, $1)";
-        let ended = self.sql.query_one(query, &[&application]).await.expect("a query").get(0);
-        eventually("the sessions are gone", async || self.sessions(application).await == 0).await;
-        ended
+        let ended = self.sql.query(end, &[&application]).await.expect("a query");
+        let pids: Vec<i32> = ended.iter().map(|row| row.get(0)).collect();
+        let left = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY ($1)";
+        eventually("the sessions are gone", async || {
+            let left = self.sql.query_one(left, &[&pids]).await.expect("a query");
+            left.get::<_, i64>(0) == 0
+        })
+        .await;
+        pids.len()
     }
 }

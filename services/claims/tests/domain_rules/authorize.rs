@@ -2,6 +2,7 @@
 //! reference and returns none. How long an answer may be kept (W4) is the server's to say.
 
 use super::support::{ENTITY, MICRO, STREAM, Stage, ask, key, secs, url};
+use claims::domain::authorize::{Writer, authorize};
 use claims::domain::{ClaimState, EntitySignal, EntityState, Refusal, TokenDigest};
 
 const REFUSED: Result<claims::domain::Authorization, Refusal> = Err(Refusal::WriteTokenInvalid);
@@ -70,13 +71,8 @@ fn a_stopped_or_killed_entity_takes_no_write_even_if_a_claim_were_left() {
     for state in [EntityState::Stopped, EntityState::Killed] {
         let mut entity = stage.entity();
         entity.state = state;
-        let outcome = claims::domain::authorize(
-            &entity,
-            Some(&claim),
-            &claim.stream,
-            &claim.token_digest,
-            stage.now,
-        );
+        let writer = Writer::of(&entity, Some(&claim));
+        let outcome = authorize(writer.as_ref(), &claim.stream, &claim.token_digest, stage.now);
         assert_eq!(outcome, REFUSED);
     }
 }
@@ -88,7 +84,8 @@ fn a_claim_that_is_not_the_entitys_current_one_is_not_taken_for_it() {
     let mut entity = stage.entity();
     entity.current = None;
     let token = &claim.token_digest;
-    let outcome = claims::domain::authorize(&entity, Some(&claim), &claim.stream, token, stage.now);
+    let writer = Writer::of(&entity, Some(&claim));
+    let outcome = authorize(writer.as_ref(), &claim.stream, token, stage.now);
     assert_eq!(outcome, REFUSED);
 }
 
@@ -98,7 +95,8 @@ fn a_claim_that_is_not_active_does_not_write_even_if_it_were_current() {
     let mut entity = stage.entity();
     entity.current = Some((claim.id.consumer.clone(), claim.id.epoch));
     let token = &claim.token_digest;
-    let outcome = claims::domain::authorize(&entity, Some(&claim), &claim.stream, token, stage.now);
+    let writer = Writer::of(&entity, Some(&claim));
+    let outcome = authorize(writer.as_ref(), &claim.stream, token, stage.now);
     assert_eq!(outcome, REFUSED);
 }
 

@@ -1,6 +1,6 @@
 //! A stage on which one test plays: one world, one clock, and calls that check the invariants.
 
-use claims::domain::authorize::authorize;
+use claims::domain::authorize::{Writer, authorize};
 use claims::domain::heartbeat::heartbeat;
 use claims::domain::invariants::{Step, check_authorization, check_step, check_world};
 use claims::domain::{
@@ -417,13 +417,9 @@ impl Stage {
     pub(crate) fn write(&self, path: &str, token: &TokenDigest) -> Result<Authorization, Refusal> {
         let stream = stream(path);
         let entity = EntityKey { tenant: tenant("default"), url: stream.entity() };
-        let outcome = authorize(
-            &self.world.entity(&entity),
-            self.world.current_claim(&entity),
-            &stream,
-            token,
-            self.now,
-        );
+        let current = self.world.current_claim(&entity);
+        let writer = Writer::of(&self.world.entity(&entity), current);
+        let outcome = authorize(writer.as_ref(), &stream, token, self.now);
         let checked = check_authorization(
             &self.world,
             &entity.tenant,

@@ -3,7 +3,7 @@
 use super::support::{claim_on, entity_state, minted, scene, secs};
 use claims::domain::{ClaimState, EndReason};
 use claims::store::{Reaped, Reaper, StoreError};
-use claims::testing::{TestDatabase, done, entity_key, mint};
+use claims::testing::{TestDatabase, done, entity_key, heartbeat, mint, tenant};
 
 /// Changes rows behind the store's back.
 async fn damage(db: &TestDatabase, statement: &str) {
@@ -33,6 +33,74 @@ async fn a_row_that_does_not_parse_harms_nobody_else_in_its_batch() {
     assert_eq!(reaped[0], Reaped::Failed);
     assert!(matches!(reaped[1], Reaped::Expired { .. }), "{reaped:?}");
     db.check_invariants().await;
+}
+
+/// A lease whose consumer id no code of ours would have written.
+const UNREADABLE_LEASE: &str = "INSERT INTO claim_leases (tenant_id, consumer_id, epoch,
+    lease_expires_at, heard_at, lease_ttl_ms, superseded, stop, token_digest)
+    SELECT tenant_id, E'a\\nb', epoch, lease_expires_at, heard_at, lease_ttl_ms, superseded, stop,
+        token_digest FROM claim_leases WHERE consumer_id = 'w1'";
+
+#[tokio::test]
+async fn a_lease_that_cannot_be_read_does_not_stop_the_scan() {
+    let (db, store) = scene().await;
+    let good = claim_on(&store, "/good", "w1").await.id;
+    db.lapse(&good, secs(60)).await;
+    damage(&db, UNREADABLE_LEASE).await;
+    let mut reaper = Reaper::new(db.database(), "reaper");
+    let scan = reaper.scan(secs(5)).await.unwrap();
+    assert_eq!((scan.live, scan.unreadable, scan.candidates.len()), (2, 1, 1));
+    assert_eq!(scan.candidates[0].id, good);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_of_a_damaged_claim_harms_nobody_else_in_its_batch() {
+    let (db, store) = scene().await;
+    let bad = claim_on(&store, "/bad", "w1").await.id;
+    let ended = claim_on(&store, "/ended", "w2").await.id;
+    let good = claim_on(&store, "/good", "w3").await.id;
+    store.done(done(&ended)).await.unwrap();
+    damage(
+        &db,
+        "UPDATE consumer_claims SET runner_id = E'a\\nb' WHERE consumer_id = 'w1';
+         DELETE FROM claim_leases WHERE consumer_id = 'w1'",
+    )
+    .await;
+    for _ in 0..20 {
+        let (of_bad, of_ended, of_good) = tokio::join!(
+            store.heartbeat(heartbeat(&bad)),
+            store.heartbeat(heartbeat(&ended)),
+            store.heartbeat(heartbeat(&good))
+        );
+        assert!(matches!(of_bad, Err(StoreError::Internal)), "{of_bad:?}");
+        assert!(matches!(of_ended, Err(StoreError::Refused(_))), "{of_ended:?}");
+        of_good.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_meets_a_damaged_row_harms_no_other_write() {
+    let (db, store) = scene().await;
+    let bad = minted(&store, mint("/bad", "w1")).await.claim;
+    let asked = mint("/good", "w2");
+    let token = asked.token.digest();
+    let good = minted(&store, asked).await.claim;
+    damage(
+        &db,
+        "UPDATE consumer_claims SET consumer_id = E'a\\nb' WHERE consumer_id = 'w1';
+         UPDATE claim_leases SET consumer_id = E'a\\nb' WHERE consumer_id = 'w1';
+         UPDATE entity_dispatch_state SET current_consumer_id = E'a\\nb'
+         WHERE current_consumer_id = 'w1'",
+    )
+    .await;
+    for _ in 0..20 {
+        let (of_bad, of_good) = tokio::join!(
+            store.authorize(tenant(), bad.stream.clone(), token),
+            store.authorize(tenant(), good.stream.clone(), token)
+        );
+        assert!(matches!(of_bad, Err(StoreError::Internal)), "{of_bad:?}");
+        assert_eq!(of_good.unwrap().id, good.id);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,7 +36,6 @@ async fn nobody_is_expired_while_no_server_signs() {
     // No server ever signed.
     assert_eq!(reaped(&db, &id).await, Reaped::NotDue);
     let scan = Reaper::new(db.database(), "reaper").scan(REAP_GRACE).await.unwrap();
-    assert!(scan.liveness.is_none());
     assert!(scan.candidates[0].due_at > scan.now, "a candidate that is not due");
     // The last signature is stale.
     db.set_liveness(secs(6), YEAR, OUTAGE_GRACE).await;

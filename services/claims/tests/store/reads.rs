@@ -53,6 +53,9 @@ fn everything() -> ClaimQuery {
     }
 }
 
+/// More claims than any of these tests makes.
+const MANY: usize = 200;
+
 /// Every page of a query, from its position on.
 async fn all_pages(store: &ClaimStore, query: &ClaimQuery) -> Vec<Claim> {
     let (mut all, mut after) = (Vec::new(), query.after.clone());
@@ -61,6 +64,7 @@ async fn all_pages(store: &ClaimStore, query: &ClaimQuery) -> Vec<Claim> {
         assert!(page.claims.len() <= query.page_size);
         assert!(page.next.is_none() || page.claims.len() == query.page_size);
         all.extend(page.claims);
+        assert!(all.len() <= MANY, "the pages come to an end: {query:?}");
         after = page.next;
         if after.is_none() {
             return all;

@@ -7,4 +7,5 @@ mod batches;
 mod frozen;
 mod lanes;
 mod pause;
+mod renewals;
 mod support;

@@ -1,7 +1,9 @@
 //! A decision stopped between what it read and what it writes: whatever it read is locked, so
 //! nothing that others are told in the meantime can turn out wrong.
 
-use super::support::{DECIDE, HEARTBEAT_SOLO, claim_on, refusal, secs};
+use super::support::{
+    DECIDE, DECIDE_SOLO, HEARTBEAT_SOLO, claim_on, connected_store, refusal, secs,
+};
 use claims::domain::{ClaimState, Refusal, Renewal};
 use claims::store::{ClaimStore, Reaped, Reaper, StoreError};
 use claims::testing::{
@@ -16,7 +18,7 @@ async fn until_stopped(db: &TestDatabase, renewing: &mut Queued<'_, Result<Renew
 #[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_during_a_take_over_waits_and_is_told_the_truth() {
     let db = TestDatabase::in_service().await;
-    let (gate, store) = (Gate::closed(), db.store());
+    let (gate, store) = (Gate::closed(), connected_store(&db).await);
     let id = claim_on(&store, "/a").await;
     db.lapse(&id, secs(1)).await;
     let other = db.gated_store(&gate, &other_server());
@@ -36,7 +38,7 @@ async fn a_heartbeat_during_a_take_over_waits_and_is_told_the_truth() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_during_an_expiry_waits_and_is_told_the_truth() {
     let db = TestDatabase::in_service().await;
-    let (gate, store) = (Gate::closed(), db.store());
+    let (gate, store) = (Gate::closed(), connected_store(&db).await);
     let id = claim_on(&store, "/a").await;
     db.lapse(&id, secs(60)).await;
     let mut reaper = Reaper::new_paused(db.database(), "reaper", gate.hook());
@@ -57,7 +59,7 @@ async fn a_heartbeat_during_an_expiry_waits_and_is_told_the_truth() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_during_a_supersede_waits_and_is_told_the_truth() {
     let db = TestDatabase::in_service().await;
-    let (gate, store) = (Gate::closed(), db.store());
+    let (gate, store) = (Gate::closed(), connected_store(&db).await);
     let id = claim_on(&store, "/a").await;
     let other = db.gated_store(&gate, &other_server());
 
@@ -75,7 +77,7 @@ async fn a_heartbeat_during_a_supersede_waits_and_is_told_the_truth() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_done_during_a_take_over_waits_and_is_told_the_truth() {
     let db = TestDatabase::in_service().await;
-    let (gate, store) = (Gate::closed(), db.store());
+    let (gate, store) = (Gate::closed(), connected_store(&db).await);
     let id = claim_on(&store, "/a").await;
     db.lapse(&id, secs(1)).await;
     let other = db.gated_store(&gate, &other_server());
@@ -83,7 +85,7 @@ async fn a_done_during_a_take_over_waits_and_is_told_the_truth() {
     let taking = queued(other.mint(mint("/a", "w2").mint)).await;
     gate.entered().await;
     let mut ending = queued(store.done(done(&id))).await;
-    unanswered(&mut ending, db.until_blocked(super::support::DECIDE_SOLO)).await;
+    unanswered(&mut ending, db.until_blocked(DECIDE_SOLO)).await;
     gate.let_pass();
     let (taken, ended) = tokio::join!(taking, ending);
     taken.unwrap();

@@ -1,8 +1,11 @@
 //! What the tests of this program share.
 
 use claims::domain::{ClaimId, EntitySignal, Minted, Refusal};
-use claims::store::{ClaimStore, StoreError};
-use claims::testing::{Gate, MintBuilder, Queued, TestDatabase, mint, queued, signal};
+use claims::store::{ClaimStore, StoreError, StoreSettings};
+use claims::testing::{
+    Gate, MintBuilder, Queued, TestDatabase, done, entity_key, heartbeat, mint, queued, signal,
+    unanswered,
+};
 use std::time::Duration;
 
 /// Sessions of the lanes that decide batches.
@@ -26,6 +29,25 @@ pub(crate) async fn minted(store: &ClaimStore, asked: MintBuilder) -> Minted {
 pub(crate) async fn claim_on(store: &ClaimStore, url: &str) -> ClaimId {
     let name = format!("holder of {url}");
     minted(store, mint(url, &name).epoch("sub", 1)).await.claim.id
+}
+
+/// A store whose lanes, one of each kind, are all connected: those that wait for locks too. For tests
+/// that have to be done before Postgres ends a session that sits in a transaction.
+pub(crate) async fn connected_store(db: &TestDatabase) -> ClaimStore {
+    let settings = StoreSettings { solo_lanes: 1, ..TestDatabase::one_lane() };
+    let store = ClaimStore::start(&db.database(), &settings);
+    let id = claim_on(&store, "/connected").await;
+    let held = db.hold_lease(&id).await;
+    let mut renewing = queued(store.heartbeat(heartbeat(&id))).await;
+    unanswered(&mut renewing, db.until_blocked(HEARTBEAT_SOLO)).await;
+    held.release().await;
+    renewing.await.expect("a renewal");
+    let held = db.hold_entity(&entity_key("/connected")).await;
+    let mut ending = queued(store.done(done(&id))).await;
+    unanswered(&mut ending, db.until_blocked(DECIDE_SOLO)).await;
+    held.release().await;
+    ending.await.expect("an end");
+    store
 }
 
 /// The refusal of a call that was refused.

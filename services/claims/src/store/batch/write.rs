@@ -4,7 +4,7 @@ use crate::domain::decide::Event;
 use crate::domain::world::MarkKey;
 use crate::domain::{Claim, ClaimId, Entity, EntityKey, Epoch, Timestamp, World};
 use crate::store::connect::round_trip;
-use crate::store::error::TransactionError;
+use crate::store::error::{TransactionError, is_disconnect};
 use crate::store::rows::{Time, acks_to_json, ttl_millis};
 use crate::store::statements::{
     DeleteLeases, InsertClaims, RaiseEpochs, UpdateClaims, UpdateEntities, WriteEvents, WriteLeases,
@@ -48,6 +48,9 @@ async fn after_failed_write(
     mut connection: &AsyncPgConnection,
     error: DieselError,
 ) -> TransactionError {
+    if is_disconnect(&error) {
+        return TransactionError::OutcomeUnknown(error);
+    }
     match round_trip(true, connection.batch_execute("")).await {
         Ok(Ok(())) => TransactionError::RolledBack(error),
         Ok(Err(_)) | Err(_) => TransactionError::OutcomeUnknown(error),

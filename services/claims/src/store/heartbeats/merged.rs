@@ -53,7 +53,7 @@ pub(super) fn group(calls: Calls) -> (Vec<Group>, Calls) {
     let mut groups: BTreeMap<ClaimId, Group> = BTreeMap::new();
     let mut rest = Vec::new();
     for call in calls {
-        let Ask::Renew(heartbeat) = &call.ask else {
+        let Ask::Heartbeat(heartbeat) = &call.ask else {
             continue;
         };
         if let Some(group) = groups.get_mut(&heartbeat.id) {

@@ -39,17 +39,25 @@ pub(super) async fn renew<S: Service>(
     patience: Patience,
 ) -> Result<Verdicts, Failed> {
     let connection = session.get(service).await.map_err(Failed::For)?;
-    let result = async {
-        let mut verdicts = renew_rows(connection, asked, patience).await?;
-        let left: Vec<&Merged> =
-            asked.iter().copied().filter(|merged| !verdicts.contains_key(&merged.id)).collect();
-        if !left.is_empty() {
-            look_at(connection, &left, &mut verdicts).await?;
-        }
-        Ok(verdicts)
+    let mut verdicts = match renew_rows(connection, asked, patience).await {
+        Ok(verdicts) => verdicts,
+        Err(error) => return Err(failed(session, &error, "heartbeats")),
+    };
+    let left: Vec<&Merged> =
+        asked.iter().copied().filter(|merged| !verdicts.contains_key(&merged.id)).collect();
+    if left.is_empty() {
+        return Ok(verdicts);
     }
-    .await;
-    result.map_err(|error| failed(session, &error, "heartbeats"))
+    match look_at(connection, &left, &mut verdicts).await {
+        Ok(()) => Ok(verdicts),
+        // What was renewed is renewed; the others are looked at again, each alone.
+        Err(error) if patience == Patience::Skip => {
+            tracing::warn!(error = %chain(&error), "refused heartbeats could not be looked at");
+            session.discard();
+            Ok(verdicts)
+        }
+        Err(error) => Err(failed(session, &error, "heartbeats")),
+    }
 }
 
 pub(super) fn failed(session: &mut Session, error: &TransactionError, what: &str) -> Failed {

@@ -2,7 +2,7 @@
 
 use super::super::history::Checked;
 use super::{Play, held};
-use claims::domain::authorize::authorize;
+use claims::domain::authorize::{Writer, authorize};
 use claims::domain::heartbeat::heartbeat;
 use claims::domain::invariants::{Step, check_authorization, check_step};
 use claims::domain::{
@@ -234,7 +234,8 @@ impl Play {
         let key = EntityKey { tenant: tenant.clone(), url: stream.entity() };
         let entity = self.world.entity(&key);
         let current = self.world.current_claim(&key);
-        let outcome = authorize(&entity, current, stream, token, self.now);
+        let writer = Writer::of(&entity, current);
+        let outcome = authorize(writer.as_ref(), stream, token, self.now);
         let asked = outcome.as_ref();
         held(check_authorization(&self.world, tenant, stream, token, asked, self.now))?;
         self.history.write(&key, stream, token, asked, self.now)?;
