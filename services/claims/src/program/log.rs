@@ -2,7 +2,9 @@
 
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing::Level;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -47,9 +49,16 @@ pub fn start_log(format: LogFormat) -> Result<(), super::WrongSetting> {
     };
     let log = tracing_subscriber::registry().with(filter);
     let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    // Below a warning the driver logs the parameters of statements, which hold what callers sent:
+    // no filter may ask for that.
+    let spoken = filter_fn(|about| {
+        *about.level() <= Level::WARN || !about.target().starts_with("tokio_postgres")
+    });
     match format {
-        LogFormat::Text => log.with(lines).init(),
-        LogFormat::Json => log.with(lines.json().flatten_event(true).with_span_list(false)).init(),
+        LogFormat::Text => log.with(lines.with_filter(spoken)).init(),
+        LogFormat::Json => log
+            .with(lines.json().flatten_event(true).with_span_list(false).with_filter(spoken))
+            .init(),
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Barrier;
 
 /// Rounds of each race.
-pub(crate) const ROUNDS: usize = 40;
+pub(crate) const ROUNDS: usize = 30;
 /// The reap grace of these tests.
 pub(crate) const REAP_GRACE: Duration = Duration::from_secs(5);
 /// How long ago the lease lapsed of a claim that is to be reaped.

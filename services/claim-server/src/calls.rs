@@ -1,0 +1,115 @@
+//! What every call goes through, outermost first:
+//!
+//! 1. [`span`]: one span for the call, and one line of log at its end.
+//! 2. [`drain`]: once the server drains, new calls are turned away.
+//! 3. [`deadline`]: a call has a limited time, its caller's or ours.
+//! 4. A panic is caught and answered as a fault of ours.
+//! 5. [`malformed`]: bytes that are no request are the caller's fault, not ours.
+//!
+//! Each is a function in a file of its own; [`Calls`] is the only tower service.
+
+mod deadline;
+pub(crate) mod drain;
+mod malformed;
+mod method;
+mod span;
+
+use crate::status;
+use deadline::Deadline;
+use drain::Drain;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use method::Method;
+use std::convert::Infallible;
+use std::mem;
+use std::panic::AssertUnwindSafe;
+use std::task::{Context, Poll};
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+/// Puts [`Calls`] around the services.
+#[derive(Clone)]
+pub(crate) struct CallLayer {
+    drain: Drain,
+}
+
+impl CallLayer {
+    /// Calls are counted by `drain` and turned away once it has begun.
+    pub(crate) fn new(drain: Drain) -> Self {
+        Self { drain }
+    }
+}
+
+impl<S> Layer<S> for CallLayer {
+    type Service = Calls<S>;
+
+    fn layer(&self, services: S) -> Calls<S> {
+        Calls { services, drain: self.drain.clone() }
+    }
+}
+
+/// The services with all that a call goes through.
+#[derive(Clone)]
+pub(crate) struct Calls<S> {
+    services: S,
+    drain: Drain,
+}
+
+impl<S> Service<Request<Body>> for Calls<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.services.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // The one that was found ready serves the call.
+        let next = self.services.clone();
+        let services = mem::replace(&mut self.services, next);
+        let method = Method::of(request.uri().path());
+        // Here and not in the future: tonic's own timer, which we must come before, starts as soon
+        // as this returns.
+        let deadline = Deadline::of(method, request.headers());
+        let call = answer(services, self.drain.clone(), method, deadline, request);
+        Box::pin(span::observed(method, call).map(Ok))
+    }
+}
+
+async fn answer<S>(
+    mut services: S,
+    drain: Drain,
+    method: Method,
+    deadline: Deadline,
+    request: Request<Body>,
+) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let Some(_in_flight) = drain.admit(method) else {
+        return status::draining().into_http();
+    };
+    let served = async move {
+        let Ok(response) = services.call(request).await;
+        malformed::renamed(response)
+    };
+    // Whatever a panic left half-done is dropped with the call; the store's tasks are not in it.
+    let caught = AssertUnwindSafe(served).catch_unwind();
+    match deadline.limit(caught).await {
+        Some(Ok(response)) => response,
+        Some(Err(_panic)) => status::internal().into_http(),
+        None => status::timed_out().into_http(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

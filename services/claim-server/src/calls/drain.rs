@@ -1,0 +1,77 @@
+//! The drain: once it has begun, new calls are turned away and the ones in flight are waited for.
+//! Health checks are served to the end, since they are how balancers learn of it.
+
+use super::method::Method;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// Whether the server drains, and which calls it still owes an answer. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Drain {
+    begun: CancellationToken,
+    in_flight: TaskTracker,
+}
+
+impl Drain {
+    /// Lets a call in and counts it until the token is dropped; none if it is to be turned away.
+    pub(super) fn admit(&self, method: Method) -> Option<InFlight> {
+        if method.stays_while_draining() {
+            return Some(InFlight(None));
+        }
+        // Counted before the look, so that no call slips in between the look and the wait.
+        let counted = self.in_flight.token();
+        (!self.begun.is_cancelled()).then_some(InFlight(Some(counted)))
+    }
+
+    /// Turns new calls away from now on.
+    pub(crate) fn begin(&self) {
+        self.begun.cancel();
+        self.in_flight.close();
+    }
+
+    /// Completes when the drain has begun and the last call has its answer.
+    pub(crate) async fn finished(&self) {
+        self.in_flight.wait().await;
+    }
+
+    /// Calls that have no answer yet.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+}
+
+/// A call that was let in; health checks are not counted, since a watch has no end.
+pub(super) struct InFlight(
+    #[expect(dead_code, reason = "counts while it lives")] Option<TaskTrackerToken>,
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heartbeat() -> Method {
+        Method::of("/claim.v1.ClaimService/Heartbeat")
+    }
+
+    #[tokio::test]
+    async fn a_drain_waits_for_calls_in_flight_and_for_no_health_watch() {
+        let drain = Drain::default();
+        let call = drain.admit(heartbeat());
+        let watch = drain.admit(Method::of("/grpc.health.v1.Health/Watch"));
+        drain.begin();
+        assert_eq!(drain.in_flight(), 1);
+        drop(call);
+        drain.finished().await;
+        drop(watch);
+    }
+
+    #[test]
+    fn a_draining_server_turns_calls_away_but_not_health_checks() {
+        let drain = Drain::default();
+        drain.begin();
+        assert!(drain.admit(heartbeat()).is_none());
+        assert!(drain.admit(Method::of("/unknown")).is_none());
+        assert!(drain.admit(Method::of("/grpc.health.v1.Health/Check")).is_some());
+    }
+}

@@ -1,0 +1,117 @@
+//! Whether this server can serve: it does while the database answers and nobody asked it to end.
+//!
+//! One task asks the database, at most once a second, and publishes what it found to the gRPC
+//! health service and to [`Readiness`]. Probes read what was published, so that however many there
+//! are they cannot load the database.
+
+use claim_proto::v1::claim_admin_service_server::SERVICE_NAME as CLAIM_ADMIN_SERVICE;
+use claim_proto::v1::claim_service_server::SERVICE_NAME as CLAIM_SERVICE;
+use claims::program::Shutdown;
+use claims::store::ClaimStore;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+/// From one question to the next.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// A database that takes longer to answer one cheap question does not serve anybody.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// What the health service answers for: the server as a whole, and each service.
+const SERVICES: [&str; 3] = ["", CLAIM_SERVICE, CLAIM_ADMIN_SERVICE];
+
+/// What was last found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// Nothing yet.
+    Starting,
+    /// The database answers.
+    Ready,
+    /// The database does not answer.
+    DatabaseUnavailable,
+    /// The server is about to end.
+    Draining,
+}
+
+impl Readiness {
+    /// The state in words, for whoever asks over HTTP.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::DatabaseUnavailable => "the database is unavailable",
+            Self::Draining => "draining",
+        }
+    }
+
+    const fn serving_status(self) -> ServingStatus {
+        match self {
+            Self::Ready => ServingStatus::Serving,
+            Self::Starting | Self::DatabaseUnavailable | Self::Draining => {
+                ServingStatus::NotServing
+            }
+        }
+    }
+}
+
+/// Publishes what is found out.
+pub(crate) struct Health {
+    reporter: HealthReporter,
+    readiness: watch::Sender<Readiness>,
+}
+
+impl Health {
+    /// Nothing is served until something was found out.
+    pub(crate) async fn new(reporter: HealthReporter) -> Self {
+        let health = Self { reporter, readiness: watch::Sender::new(Readiness::Starting) };
+        health.publish(Readiness::Starting).await;
+        health
+    }
+
+    /// What was last found out, now and later.
+    pub(crate) fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.subscribe()
+    }
+
+    /// Asks the database until `shutdown`; when this returns, all know that the server drains.
+    pub(crate) async fn keep(self, store: ClaimStore, shutdown: Shutdown) {
+        let mut ticks = interval(PROBE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let probing = async {
+            loop {
+                ticks.tick().await;
+                self.publish(probe(&store).await).await;
+            }
+        };
+        tokio::select! {
+            () = shutdown.asked() => {}
+            () = probing => {}
+        }
+        self.publish(Readiness::Draining).await;
+    }
+
+    async fn publish(&self, found: Readiness) {
+        let before = self.readiness.send_replace(found);
+        if before == found && found != Readiness::Starting {
+            return;
+        }
+        for service in SERVICES {
+            self.reporter.set_service_status(service, found.serving_status()).await;
+        }
+        match found {
+            Readiness::Ready => tracing::info!("the database answers; serving"),
+            Readiness::DatabaseUnavailable => {
+                tracing::warn!("the database does not answer; not serving until it does");
+            }
+            Readiness::Starting | Readiness::Draining => {}
+        }
+    }
+}
+
+async fn probe(store: &ClaimStore) -> Readiness {
+    match timeout(PROBE_TIMEOUT, store.probe()).await {
+        Ok(Ok(())) => Readiness::Ready,
+        Ok(Err(_)) | Err(_) => Readiness::DatabaseUnavailable,
+    }
+}

@@ -1,0 +1,27 @@
+//! The claim service over gRPC. This crate converts: a request to a command of the domain, the
+//! store's answer back to a message, a refusal to a status. What a claim is and how it may change
+//! is the business of the crate `claims`.
+//!
+//! The way of a call: `calls` (span, drain, deadline, panics, malformed bytes) → the handler in
+//! `claim_service` → `wire::request` → the store → `wire::answer`, or `status` for a no.
+//!
+//! Beside the calls, `server` runs three tasks: `health` asks the database whether it answers,
+//! `liveness` signs that this server can hear heartbeats, and `probes` tells orchestrators.
+
+mod admin_service;
+mod calls;
+mod claim_service;
+pub mod config;
+mod health;
+mod jitter;
+mod liveness;
+mod page_token;
+mod probes;
+mod reason;
+pub mod server;
+mod status;
+mod subject;
+mod wire;
+
+pub use config::Config;
+pub use server::{Server, ServerError};

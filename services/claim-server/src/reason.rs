@@ -1,0 +1,86 @@
+//! The reasons of `google.rpc.ErrorInfo` and the code that goes with each: the table of errors
+//! that clients act on. Names and codes never change.
+
+use tonic::Code;
+
+/// Why a call has no good answer, as clients know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Reason {
+    InvalidField,
+    ClaimNotFound,
+    EntityNotFound,
+    AlreadyClaimed,
+    IdentityInUse,
+    EpochFenced,
+    EntityNotClaimable,
+    EntityTerminal,
+    SignalNotApplicable,
+    ClaimSuperseded,
+    ClaimReleased,
+    ClaimFailed,
+    ClaimExpired,
+    ClaimRevoked,
+    CeilingReached,
+    LeaseLapsed,
+    WriteTokenInvalid,
+    Overloaded,
+    DatabaseUnavailable,
+    Draining,
+    TimedOut,
+    Internal,
+}
+
+impl Reason {
+    /// The name on the wire.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidField => "INVALID_FIELD",
+            Self::ClaimNotFound => "CLAIM_NOT_FOUND",
+            Self::EntityNotFound => "ENTITY_NOT_FOUND",
+            Self::AlreadyClaimed => "ALREADY_CLAIMED",
+            Self::IdentityInUse => "IDENTITY_IN_USE",
+            Self::EpochFenced => "EPOCH_FENCED",
+            Self::EntityNotClaimable => "ENTITY_NOT_CLAIMABLE",
+            Self::EntityTerminal => "ENTITY_TERMINAL",
+            Self::SignalNotApplicable => "SIGNAL_NOT_APPLICABLE",
+            Self::ClaimSuperseded => "CLAIM_SUPERSEDED",
+            Self::ClaimReleased => "CLAIM_RELEASED",
+            Self::ClaimFailed => "CLAIM_FAILED",
+            Self::ClaimExpired => "CLAIM_EXPIRED",
+            Self::ClaimRevoked => "CLAIM_REVOKED",
+            Self::CeilingReached => "CEILING_REACHED",
+            Self::LeaseLapsed => "LEASE_LAPSED",
+            Self::WriteTokenInvalid => "WRITE_TOKEN_INVALID",
+            Self::Overloaded => "OVERLOADED",
+            Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
+            Self::Draining => "DRAINING",
+            Self::TimedOut => "TIMED_OUT",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    /// The code that the reason comes with.
+    pub(crate) const fn code(self) -> Code {
+        match self {
+            Self::InvalidField => Code::InvalidArgument,
+            Self::ClaimNotFound | Self::EntityNotFound => Code::NotFound,
+            Self::AlreadyClaimed | Self::IdentityInUse => Code::AlreadyExists,
+            Self::EpochFenced
+            | Self::EntityNotClaimable
+            | Self::EntityTerminal
+            | Self::SignalNotApplicable
+            | Self::ClaimSuperseded
+            | Self::ClaimReleased
+            | Self::ClaimFailed
+            | Self::ClaimExpired
+            | Self::ClaimRevoked
+            | Self::CeilingReached
+            | Self::LeaseLapsed => Code::FailedPrecondition,
+            Self::WriteTokenInvalid => Code::PermissionDenied,
+            Self::Overloaded => Code::ResourceExhausted,
+            Self::DatabaseUnavailable | Self::Draining => Code::Unavailable,
+            Self::TimedOut => Code::DeadlineExceeded,
+            Self::Internal => Code::Internal,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The server: bound first, then run until it is asked to end, then drained within bounds.
+
+use crate::admin_service::Admin;
+use crate::calls::CallLayer;
+use crate::calls::drain::Drain;
+use crate::claim_service::Claims;
+use crate::config::Config;
+use crate::health::{Health, Readiness};
+use crate::{liveness, probes};
+use claim_proto::v1::claim_admin_service_server::ClaimAdminServiceServer;
+use claim_proto::v1::claim_service_server::ClaimServiceServer;
+use claims::program::Shutdown;
+use claims::store::{ClaimStore, StoreSettings};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::server::health_reporter;
+use tonic_reflection::server::Builder as ReflectionBuilder;
+
+/// Most bytes of a request. A done with 256 acks of full length has less than half a MiB.
+const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Most calls in flight on one connection; the others wait at the client. One connection may carry
+/// the heartbeats of a host with some hundred runners, and must not be all that is served.
+const CONNECTION_STREAMS_MAX: u32 = 1024;
+/// How often a silent connection is asked whether its peer still lives, and how long it may take
+/// to answer. A peer that vanished without a word is noticed within their sum.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// From NOT_SERVING to the closing of connections: for watchers of our health to look elsewhere,
+/// and for callers to learn the reason from us rather than from a refused connection.
+const DRAIN_NOTICE: Duration = Duration::from_millis(500);
+/// For the last answers to reach the network. A peer that never spoke, or a health watch, would
+/// keep its connection open for as long as it likes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why the server could not begin, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// An address could not be bound.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address of the setting.
+        address: SocketAddr,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The descriptor set is not one that reflection understands.
+    #[error("reflection cannot be served")]
+    Reflection(#[source] tonic_reflection::server::Error),
+    /// The gRPC server failed.
+    #[error("the gRPC server failed")]
+    Grpc(#[source] tonic::transport::Error),
+    /// A part of the server ended although nobody had asked for it.
+    #[error("the server ended by itself")]
+    Ended,
+}
+
+/// A server whose addresses are bound; it accepts connections, and answers once it runs.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    grpc: TcpListener,
+    probes: TcpListener,
+    address: SocketAddr,
+    probes_address: SocketAddr,
+}
+
+impl Server {
+    /// Binds the addresses of the settings.
+    pub async fn bind(config: Config) -> Result<Self, ServerError> {
+        let (grpc, address) = bind(config.listen).await?;
+        let (probes, probes_address) = bind(config.metrics_listen).await?;
+        Ok(Self { config, grpc, probes, address, probes_address })
+    }
+
+    /// Where the gRPC services are.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where `/livez` and `/readyz` are.
+    #[must_use]
+    pub fn probes_address(&self) -> SocketAddr {
+        self.probes_address
+    }
+
+    /// Serves until `shutdown` is asked, then drains for at most the shutdown grace. The database
+    /// may be away, then and later; until it is back, calls are told so.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), ServerError> {
+        let Self { config, grpc, probes, address, probes_address } = self;
+        let program = "claim-server".to_owned();
+        let settings = StoreSettings { program, ..StoreSettings::default() };
+        let store = ClaimStore::start(&config.database, &settings);
+        let (reporter, health_service) = health_reporter();
+        let health = Health::new(reporter).await;
+        let probes = tokio::spawn(serve_probes(probes, health.readiness()));
+
+        let drain = Drain::default();
+        let close = CancellationToken::new();
+        let routes = routes(&store)?.add_service(health_service).prepare();
+        let grpc = tokio::spawn(serve_grpc(grpc, routes, drain.clone(), close.clone()));
+        tracing::info!(%address, "gRPC is served on {address}, probes on {probes_address}");
+
+        let signer = liveness::sign(store.clone(), config.outage_grace, shutdown.clone());
+        let signer = tokio::spawn(signer);
+        let health = tokio::spawn(health.keep(store, shutdown));
+        let ended = until_drained(grpc, health, &drain, &close, config.shutdown_grace).await;
+        signer.abort();
+        probes.abort();
+        ended
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let failed = |source| ServerError::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// The services of the contract, and reflection on them for clients without proto files.
+fn routes(store: &ClaimStore) -> Result<Routes, ServerError> {
+    let claims = ClaimServiceServer::new(Claims::new(store.clone()))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let admin = ClaimAdminServiceServer::new(Admin).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let reflection = || {
+        ReflectionBuilder::configure()
+            .register_encoded_file_descriptor_set(claim_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // The details of a refusal, so that a command-line client can print them.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(Routes::new(claims)
+        .add_service(admin)
+        .add_service(reflection().build_v1().map_err(ServerError::Reflection)?)
+        .add_service(reflection().build_v1alpha().map_err(ServerError::Reflection)?))
+}
+
+async fn serve_grpc(
+    listener: TcpListener,
+    routes: Routes,
+    drain: Drain,
+    close: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+    tonic::transport::Server::builder()
+        .max_concurrent_streams(CONNECTION_STREAMS_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .layer(CallLayer::new(drain))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(connections, close.cancelled_owned())
+        .await
+}
+
+async fn serve_probes(listener: TcpListener, readiness: watch::Receiver<Readiness>) {
+    if let Err(error) = axum::serve(listener, probes::routes(readiness)).await {
+        tracing::error!(%error, "probes over HTTP are no longer served");
+    }
+}
+
+/// Waits for the end that was asked for, then: NOT_SERVING, no new calls, a moment for others to
+/// notice, no new connections, the answers of calls in flight. All of it in the shutdown grace.
+async fn until_drained(
+    mut grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    health: JoinHandle<()>,
+    drain: &Drain,
+    close: &CancellationToken,
+    shutdown_grace: Duration,
+) -> Result<(), ServerError> {
+    tokio::select! {
+        // It ends when the end was asked for and all have been told.
+        told = health => told.map_err(|_| ServerError::Ended)?,
+        ended = &mut grpc => {
+            return Err(match ended {
+                Ok(Err(error)) => ServerError::Grpc(error),
+                Ok(Ok(())) | Err(_) => ServerError::Ended,
+            });
+        }
+    }
+    let deadline = Instant::now() + shutdown_grace;
+    drain.begin();
+    tracing::info!("draining; {} calls are in flight", drain.in_flight());
+    sleep(DRAIN_NOTICE.min(shutdown_grace)).await;
+    close.cancel();
+    if timeout_at(deadline, drain.finished()).await.is_err() {
+        tracing::warn!("{} calls were cut off by the end of the drain", drain.in_flight());
+    }
+    let close_deadline = deadline.min(Instant::now() + CLOSE_TIMEOUT);
+    if timeout_at(close_deadline, &mut grpc).await.is_err() {
+        grpc.abort();
+    }
+    tracing::info!("drained");
+    Ok(())
+}

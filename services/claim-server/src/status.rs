@@ -1,0 +1,158 @@
+//! From a no or a failure to a gRPC status. Every one carries exactly one `google.rpc.ErrorInfo`,
+//! by which callers act; the text is for people.
+
+use crate::jitter;
+use crate::reason::Reason;
+use crate::wire::{InvalidFields, rfc3339};
+use claim_proto::ERROR_DOMAIN;
+use claims::domain::{ClaimState, Refusal};
+use claims::store::StoreError;
+use std::collections::HashMap;
+use std::time::Duration;
+use tonic::Status;
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+/// When to come back to a server that has too much to do: queues of this service empty in less.
+const RETRY_OVERLOADED: Duration = Duration::from_millis(500);
+/// When to come back while the database is away: a failover takes seconds, and a heartbeat has
+/// several tries in a lease.
+const RETRY_DATABASE: Duration = Duration::from_secs(1);
+/// When to come back to a service one of whose servers drains: another one answers at once.
+const RETRY_DRAINING: Duration = Duration::from_millis(100);
+
+/// The key of the metadata by which a failure is found in the log.
+pub(crate) const REQUEST_ID: &str = "request_id";
+
+/// The status of a call that the store did not answer well.
+pub(crate) fn of(error: StoreError) -> Status {
+    match error {
+        StoreError::Refused(refusal) => refused(&refusal),
+        StoreError::Overloaded => overloaded(),
+        StoreError::Unavailable => database_unavailable(),
+        StoreError::Internal => internal(),
+    }
+}
+
+/// The status of a refusal.
+pub(crate) fn refused(refusal: &Refusal) -> Status {
+    let (reason, metadata) = match refusal {
+        Refusal::ClaimNotFound => (Reason::ClaimNotFound, vec![]),
+        Refusal::EntityNotFound => (Reason::EntityNotFound, vec![]),
+        Refusal::AlreadyClaimed { holder, epoch, takeable_in } => (
+            Reason::AlreadyClaimed,
+            vec![
+                ("holder_consumer_id", holder.to_string()),
+                ("holder_epoch", epoch.to_string()),
+                ("takeable_in_ms", millis_rounded_up(*takeable_in)),
+            ],
+        ),
+        Refusal::IdentityInUse { entity } => {
+            (Reason::IdentityInUse, vec![("entity_url", entity.to_string())])
+        }
+        Refusal::EpochFenced { highest } => {
+            (Reason::EpochFenced, vec![("highest_epoch", highest.to_string())])
+        }
+        Refusal::EntityNotClaimable(state) => {
+            (Reason::EntityNotClaimable, vec![("entity_state", state.as_str().to_owned())])
+        }
+        Refusal::EntityTerminal(state) => {
+            (Reason::EntityTerminal, vec![("entity_state", state.as_str().to_owned())])
+        }
+        Refusal::SignalNotApplicable(state) => {
+            (Reason::SignalNotApplicable, vec![("entity_state", state.as_str().to_owned())])
+        }
+        Refusal::ClaimSuperseded { by_consumer, by_epoch } => (
+            Reason::ClaimSuperseded,
+            vec![
+                ("superseded_by_consumer_id", by_consumer.to_string()),
+                ("superseded_by_epoch", by_epoch.to_string()),
+            ],
+        ),
+        Refusal::ClaimEnded { state, end_time, end_reason } => {
+            let reason = match state {
+                ClaimState::Released => Reason::ClaimReleased,
+                ClaimState::Failed => Reason::ClaimFailed,
+                ClaimState::Expired => Reason::ClaimExpired,
+                ClaimState::Revoked => Reason::ClaimRevoked,
+                // A live claim has not ended: the refusal contradicts itself.
+                ClaimState::Active | ClaimState::Superseded => return internal(),
+            };
+            let end_time = ("end_time", rfc3339(*end_time));
+            (reason, vec![end_time, ("end_reason", end_reason.clone())])
+        }
+        Refusal::CeilingReached => (Reason::CeilingReached, vec![]),
+        Refusal::LeaseLapsed => (Reason::LeaseLapsed, vec![]),
+        Refusal::WriteTokenInvalid => (Reason::WriteTokenInvalid, vec![]),
+    };
+    status(reason, refusal.to_string(), metadata, ErrorDetails::new())
+}
+
+/// The status of a request whose fields do not fit their limits.
+pub(crate) fn invalid(fields: &InvalidFields) -> Status {
+    let violations = fields.violations();
+    let text: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    let violations: Vec<FieldViolation> = violations
+        .iter()
+        .map(|violation| FieldViolation::new(violation.field, &violation.problem))
+        .collect();
+    let details = ErrorDetails::with_bad_request(violations);
+    status(Reason::InvalidField, text.join("; "), vec![], details)
+}
+
+/// The status of bytes that are no request. Where no field can be named the path is empty, which
+/// stands for the message itself.
+pub(crate) fn malformed(field: &str, problem: &str) -> Status {
+    let details = ErrorDetails::with_bad_request_violation(field, problem);
+    status(Reason::InvalidField, format!("malformed request: {problem}"), vec![], details)
+}
+
+fn overloaded() -> Status {
+    retryable(Reason::Overloaded, "too many calls are waiting", RETRY_OVERLOADED)
+}
+
+fn database_unavailable() -> Status {
+    retryable(Reason::DatabaseUnavailable, "the database is unavailable", RETRY_DATABASE)
+}
+
+/// The status of a call that came when the server was about to end.
+pub(crate) fn draining() -> Status {
+    retryable(Reason::Draining, "this server is about to end", RETRY_DRAINING)
+}
+
+/// The status of a call whose time was up before it had an answer.
+pub(crate) fn timed_out() -> Status {
+    let text = "the call's deadline passed; its outcome may be unknown".to_owned();
+    status(Reason::TimedOut, text, vec![], ErrorDetails::new())
+}
+
+/// The status of a fault of ours. Outward goes a fixed text and an id; the log has the same id.
+pub(crate) fn internal() -> Status {
+    let metadata = vec![(REQUEST_ID, format!("{:016x}", fastrand::u64(..)))];
+    status(Reason::Internal, "internal error".to_owned(), metadata, ErrorDetails::new())
+}
+
+fn retryable(reason: Reason, text: &str, delay: Duration) -> Status {
+    // Not all at the same moment.
+    let details = ErrorDetails::with_retry_info(Some(jitter::by_a_tenth(delay)));
+    status(reason, text.to_owned(), vec![], details)
+}
+
+fn status(
+    reason: Reason,
+    text: String,
+    metadata: Vec<(&str, String)>,
+    mut details: ErrorDetails,
+) -> Status {
+    let metadata: HashMap<String, String> =
+        metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    details.set_error_info(reason.as_str(), ERROR_DOMAIN, metadata);
+    Status::with_error_details(reason.code(), text, details)
+}
+
+/// Never less than the truth: who comes back after that long is not early.
+fn millis_rounded_up(length: Duration) -> String {
+    length.as_nanos().div_ceil(1_000_000).to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! The table of errors, row by row.
+
+use super::*;
+use claims::domain::{ConsumerId, EntityState, EntityUrl, Epoch, InvalidField, Timestamp};
+use tonic::Code;
+
+const MOMENT: Timestamp = Timestamp::from_unix_micros(1_764_580_705_250_000);
+
+fn consumer() -> ConsumerId {
+    ConsumerId::parse("w_1").unwrap()
+}
+
+fn epoch() -> Epoch {
+    Epoch::parse(7).unwrap()
+}
+
+fn ended(state: ClaimState) -> Refusal {
+    Refusal::ClaimEnded { state, end_time: MOMENT, end_reason: "done".to_owned() }
+}
+
+fn metadata(status: &Status) -> Vec<(String, String)> {
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!(info.domain, "claim.v1");
+    let mut metadata: Vec<_> = info.metadata.into_iter().collect();
+    metadata.sort();
+    metadata
+}
+
+fn reason(status: &Status) -> String {
+    status.get_details_error_info().unwrap().reason
+}
+
+/// A refusal with its code, its reason, and its metadata in order of the keys.
+type Row = (Refusal, Code, &'static str, &'static [(&'static str, &'static str)]);
+
+#[test]
+fn every_refusal_has_its_code_its_reason_and_its_metadata() {
+    let holder = Refusal::AlreadyClaimed {
+        holder: consumer(),
+        epoch: epoch(),
+        takeable_in: Duration::from_micros(1_500_001),
+    };
+    let superseded = Refusal::ClaimSuperseded { by_consumer: consumer(), by_epoch: epoch() };
+    let in_use = Refusal::IdentityInUse { entity: EntityUrl::parse("/chat/a").unwrap() };
+    let end: &[_] = &[("end_reason", "done"), ("end_time", "2025-12-01T09:18:25.250Z")];
+    let by: &[_] = &[("superseded_by_consumer_id", "w_1"), ("superseded_by_epoch", "7")];
+    let held: &[_] =
+        &[("holder_consumer_id", "w_1"), ("holder_epoch", "7"), ("takeable_in_ms", "1501")];
+    let failed = Code::FailedPrecondition;
+    let table: Vec<Row> = vec![
+        (Refusal::ClaimNotFound, Code::NotFound, "CLAIM_NOT_FOUND", &[]),
+        (Refusal::EntityNotFound, Code::NotFound, "ENTITY_NOT_FOUND", &[]),
+        (holder, Code::AlreadyExists, "ALREADY_CLAIMED", held),
+        (in_use, Code::AlreadyExists, "IDENTITY_IN_USE", &[("entity_url", "/chat/a")]),
+        (
+            Refusal::EpochFenced { highest: epoch() },
+            failed,
+            "EPOCH_FENCED",
+            &[("highest_epoch", "7")],
+        ),
+        (
+            Refusal::EntityNotClaimable(EntityState::Paused),
+            failed,
+            "ENTITY_NOT_CLAIMABLE",
+            &[("entity_state", "paused")],
+        ),
+        (
+            Refusal::EntityTerminal(EntityState::Killed),
+            failed,
+            "ENTITY_TERMINAL",
+            &[("entity_state", "killed")],
+        ),
+        (
+            Refusal::SignalNotApplicable(EntityState::Stopping),
+            failed,
+            "SIGNAL_NOT_APPLICABLE",
+            &[("entity_state", "stopping")],
+        ),
+        (superseded, failed, "CLAIM_SUPERSEDED", by),
+        (ended(ClaimState::Released), failed, "CLAIM_RELEASED", end),
+        (ended(ClaimState::Failed), failed, "CLAIM_FAILED", end),
+        (ended(ClaimState::Expired), failed, "CLAIM_EXPIRED", end),
+        (ended(ClaimState::Revoked), failed, "CLAIM_REVOKED", end),
+        (Refusal::CeilingReached, failed, "CEILING_REACHED", &[]),
+        (Refusal::LeaseLapsed, failed, "LEASE_LAPSED", &[]),
+        (Refusal::WriteTokenInvalid, Code::PermissionDenied, "WRITE_TOKEN_INVALID", &[]),
+    ];
+    for (refusal, code, name, expected) in table {
+        let status = of(StoreError::Refused(refusal));
+        assert_eq!((status.code(), reason(&status).as_str()), (code, name));
+        let found = metadata(&status);
+        let found: Vec<_> =
+            found.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(found, expected, "{name}");
+        assert_eq!(status.get_error_details_vec().len(), 1, "{name} has nothing but its reason");
+        assert!(!status.message().is_empty());
+    }
+}
+
+#[test]
+fn failures_have_their_reason_and_say_when_to_come_back() {
+    let about = |delay: Duration| (delay.mul_f64(0.9), delay.mul_f64(1.1));
+    for (status, code, name, delay) in [
+        (of(StoreError::Overloaded), Code::ResourceExhausted, "OVERLOADED", RETRY_OVERLOADED),
+        (of(StoreError::Unavailable), Code::Unavailable, "DATABASE_UNAVAILABLE", RETRY_DATABASE),
+        (draining(), Code::Unavailable, "DRAINING", RETRY_DRAINING),
+    ] {
+        assert_eq!((status.code(), reason(&status).as_str()), (code, name));
+        let (least, most) = about(delay);
+        let told = status.get_details_retry_info().unwrap().retry_delay.unwrap();
+        assert!((least..=most).contains(&told), "{name}: {told:?}");
+        assert_eq!(metadata(&status), [], "{name}");
+    }
+    let late = timed_out();
+    assert_eq!((late.code(), reason(&late).as_str()), (Code::DeadlineExceeded, "TIMED_OUT"));
+    assert_eq!(metadata(&late), []);
+}
+
+#[test]
+fn a_fault_of_ours_tells_nothing_but_an_id_to_report() {
+    let contradiction = Refusal::ClaimEnded {
+        state: ClaimState::Active,
+        end_time: MOMENT,
+        end_reason: "done".to_owned(),
+    };
+    for status in [of(StoreError::Internal), internal(), refused(&contradiction)] {
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::Internal, "INTERNAL"));
+        assert_eq!(status.message(), "internal error");
+        let metadata = metadata(&status);
+        let [(key, id)] = metadata.as_slice() else { panic!("{metadata:?}") };
+        assert_eq!((key.as_str(), id.len()), ("request_id", 16));
+    }
+    assert_ne!(metadata(&internal()), metadata(&internal()));
+}
+
+#[test]
+fn an_invalid_request_names_its_fields() {
+    let fields = InvalidFields::from(InvalidField::new("epoch", "must be at least 1"));
+    let status = invalid(&fields);
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_FIELD"));
+    assert_eq!(status.message(), "epoch: must be at least 1");
+    let bad = status.get_details_bad_request().unwrap();
+    let [violation] = bad.field_violations.as_slice() else { panic!("{bad:?}") };
+    assert_eq!(
+        (violation.field.as_str(), violation.description.as_str()),
+        ("epoch", "must be at least 1")
+    );
+}
+
+#[test]
+fn a_claim_is_never_said_to_be_takeable_earlier_than_it_is() {
+    for (length, millis) in [
+        (Duration::ZERO, "0"),
+        (Duration::from_nanos(1), "1"),
+        (Duration::from_millis(1), "1"),
+        (Duration::from_micros(1_001), "2"),
+        (Duration::from_secs(600), "600000"),
+    ] {
+        assert_eq!(millis_rounded_up(length), millis);
+    }
+}

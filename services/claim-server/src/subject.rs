@@ -1,0 +1,72 @@
+//! Who a call is about, for its span: known as soon as the request has been converted.
+
+use crate::status;
+use crate::wire::InvalidFields;
+use crate::wire::request::AuthorizeWrite;
+use claims::domain::{ClaimId, ConsumerId, Done, EntityKey, Epoch, Heartbeat, Mint, TenantId};
+use claims::store::ClaimQuery;
+use tonic::Status;
+use tracing::Span;
+
+/// A converted request, noted in the call's span; or the status of one that does not fit.
+pub(crate) fn checked<R: Subject>(converted: Result<R, InvalidFields>) -> Result<R, Status> {
+    let request = converted.map_err(|fields| status::invalid(&fields))?;
+    let (tenant, consumer, epoch) = request.subject();
+    let span = Span::current();
+    span.record("tenant", tenant.as_str());
+    if let Some(consumer) = consumer {
+        span.record("consumer", consumer.as_str());
+    }
+    if let Some(epoch) = epoch {
+        span.record("epoch", epoch.get());
+    }
+    Ok(request)
+}
+
+/// The tenant that a call is about and, where it names them, the consumer and the epoch.
+pub(crate) trait Subject {
+    /// See the trait.
+    fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>);
+}
+
+impl Subject for Mint {
+    fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
+        (&self.tenant, Some(&self.consumer), self.epoch)
+    }
+}
+
+impl Subject for ClaimId {
+    fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
+        (&self.tenant, Some(&self.consumer), Some(self.epoch))
+    }
+}
+
+impl Subject for Heartbeat {
+    fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
+        self.id.subject()
+    }
+}
+
+impl Subject for Done {
+    fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
+        self.id.subject()
+    }
+}
+
+impl Subject for AuthorizeWrite {
+    fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
+        (&self.tenant, None, None)
+    }
+}
+
+impl Subject for EntityKey {
+    fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
+        (&self.tenant, None, None)
+    }
+}
+
+impl Subject for ClaimQuery {
+    fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
+        (&self.tenant, None, None)
+    }
+}

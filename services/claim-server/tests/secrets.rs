@@ -1,0 +1,156 @@
+//! I12: however much is logged, no write token, no password and no ack is in it; nor is a token in
+//! the database, or in anything that is told but the answer to a mint.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod support;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use claim_proto::v1::{
+    AckedStream, DoneRequest, GetClaimRequest, GetEntityRequest, HeartbeatRequest,
+    ListClaimsRequest, MintRequest, MintResponse,
+};
+use claims::testing::{TestDatabase, claim_id};
+use std::time::Duration;
+use support::{Server, authorize, done, eventually, heartbeat, mint, mint_epoch};
+
+const PASSWORD: &str = "p4ssw0rd-of-nobody";
+const ACKED: &str = "acked-by-the-holder";
+
+/// A full run of all calls, good and bad; the tokens that were shown, and what else was told.
+async fn run(db: &TestDatabase, server: &Server) -> (Vec<String>, String) {
+    let mut client = server.client().await;
+    let mut tokens = vec!["a-token-that-was-never-issued".to_owned()];
+    let mut told = vec![];
+    let again = MintRequest { request_id: "q".into(), ..mint("/chat/a", "w_1") };
+    for _ in 0..2 {
+        let mut minted = client.mint(again.clone()).await.unwrap().into_inner();
+        tokens.push(std::mem::take(&mut minted.write_token));
+        told.push(format!("{minted:?}"));
+    }
+    let other = client.mint(mint_epoch("/chat/b", "w_2", "sub", 1)).await.unwrap().into_inner();
+    tokens.push(other.write_token.clone());
+    told.push(format!("{:?}", client.mint(mint("/chat/b", "w_3")).await.unwrap_err()));
+
+    let holders = MintResponse { write_token: tokens[2].clone(), ..other.clone() };
+    for token in tokens.clone() {
+        let beat = HeartbeatRequest {
+            write_token: token.clone(),
+            progress: Some("half".into()),
+            ..heartbeat("w_1", 1)
+        };
+        told.push(format!("{:?}", client.heartbeat(beat).await));
+        let presented = MintResponse { write_token: token.clone(), ..holders.clone() };
+        told.push(format!("{:?}", authorize(&mut client, &presented).await));
+        // Too long, and with what is no text for the database.
+        let long = MintResponse { write_token: token.repeat(9), ..holders.clone() };
+        told.push(format!("{:?}", authorize(&mut client, &long).await));
+        let odd = HeartbeatRequest { write_token: format!("{token}\0"), ..heartbeat("w_1", 1) };
+        told.push(format!("{:?}", client.heartbeat(odd).await));
+    }
+    db.lapse(&claim_id("w_2", 1), Duration::from_secs(1)).await;
+    told.push(format!("{:?}", authorize(&mut client, &other).await));
+
+    for (consumer, token) in [("w_1", &tokens[1]), ("w_1", &tokens[2]), ("w_2", &tokens[3])] {
+        let over = DoneRequest {
+            write_token: token.clone(),
+            acked_streams: vec![AckedStream {
+                path: format!("/{ACKED}/main"),
+                offset: ACKED.into(),
+            }],
+            ..done(consumer, 1)
+        };
+        // One after the other: the first token is dead, and the others end their claims.
+        let _ = client.done(over.clone()).await;
+        told.push(format!("{:?}", client.done(DoneRequest { epoch: 0, ..over }).await));
+    }
+    for consumer in ["w_1", "w_2"] {
+        let read = GetClaimRequest { consumer_id: consumer.into(), epoch: 1, ..Default::default() };
+        told.push(format!("{:?}", client.get_claim(read).await.unwrap()));
+    }
+    told.push(format!("{:?}", client.list_claims(ListClaimsRequest::default()).await.unwrap()));
+    let read = GetEntityRequest { entity_url: "/chat/a".into(), ..Default::default() };
+    told.push(format!("{:?}", client.get_entity(read).await.unwrap()));
+    (tokens, told.join("\n"))
+}
+
+/// The ways in which a program might print bytes.
+fn forms(secret: &str) -> Vec<String> {
+    let bytes = secret.as_bytes();
+    let list = |form: fn(&u8) -> String, between: &str| {
+        bytes.iter().map(form).collect::<Vec<_>>().join(between)
+    };
+    vec![
+        secret.to_owned(),
+        list(|byte| byte.to_string(), ", "),
+        list(|byte| format!("{byte:02x}"), ""),
+        list(|byte| format!("{byte:02X}"), ""),
+        URL_SAFE_NO_PAD.encode(bytes),
+    ]
+}
+
+/// What was logged, at most and in that form, of a full run on a new database.
+struct Logged {
+    db: TestDatabase,
+    log: String,
+    tokens: Vec<String>,
+    told: String,
+}
+
+impl Logged {
+    async fn run(format: &str) -> Self {
+        let db = TestDatabase::in_service().await;
+        // The cluster asks for no password, but does not mind one.
+        let url = db.url().replacen('@', &format!(":{PASSWORD}@"), 1);
+        assert_ne!(url, db.url());
+        let environment = [("RUST_LOG", "trace"), ("CLAIM_LOG_FORMAT", format)];
+        let server = Server::start_with(&url, &environment).await;
+        let (tokens, told) = run(&db, &server).await;
+        assert_eq!(tokens.len(), 4);
+        let log = server.log.clone();
+        server.signal("TERM");
+        eventually("all is logged", async || log.lock().unwrap().contains("drained")).await;
+        let log = log.lock().unwrap().clone();
+        assert!(log.contains("TRACE") && log.contains("AuthorizeWrite"), "much is logged");
+        Self { db, log, tokens, told }
+    }
+
+    /// Panics with the line that has the secret in it.
+    fn does_not_hold(&self, what: &str, secret: &str) {
+        for form in forms(secret) {
+            if let Some(line) = self.log.lines().find(|line| line.contains(&form)) {
+                panic!("{what} is in the log: {line}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_write_token_is_logged_stored_or_told_however_much_is_logged() {
+    for format in ["text", "json"] {
+        let logged = Logged::run(format).await;
+        let stored = format!("{:?}", support::rows::all_rows(&logged.db).await);
+        assert!(stored.contains(ACKED), "what is stored is seen");
+        let by_the_database = logged.db.server_log();
+        for token in &logged.tokens {
+            logged.does_not_hold("a write token", token);
+            for form in forms(token) {
+                assert!(!stored.contains(&form), "a write token is in the database");
+                assert!(!by_the_database.contains(&form), "a write token is in its log");
+                assert!(!logged.told.contains(&form), "a write token was told");
+            }
+        }
+        logged.does_not_hold("the password", PASSWORD);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_ack_is_logged_however_much_is_logged() {
+    Logged::run("text").await.does_not_hold("an ack", ACKED);
+}
