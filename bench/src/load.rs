@@ -1,0 +1,139 @@
+//! Closed loops: each caller sends its next call when it has the answer to the last. Every answer
+//! is checked; a call that fails ends the measurement.
+
+use anyhow::{Context, Result};
+use claim_proto::v1::claim_service_client::ClaimServiceClient;
+use claim_proto::v1::{HeartbeatRequest, MintRequest};
+use hdrhistogram::Histogram;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+
+/// Connections that the callers share, as the processes of a fleet would.
+const CONNECTIONS: usize = 8;
+const TENANT: &str = "bench";
+
+/// Rate and latencies of one measurement.
+pub(crate) struct Measured {
+    pub(crate) per_second: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+}
+
+async fn clients(address: &str, count: usize) -> Result<Vec<ClaimServiceClient<Channel>>> {
+    let mut connected = Vec::new();
+    for _ in 0..CONNECTIONS.min(count) {
+        connected.push(ClaimServiceClient::connect(address.to_owned()).await?);
+    }
+    Ok((0..count).filter_map(|caller| connected.get(caller % connected.len()).cloned()).collect())
+}
+
+/// Claims for the heartbeats: one for each caller, by both ways of sending them.
+pub(crate) async fn holders(
+    address: &str,
+    count: usize,
+) -> Result<Vec<(ClaimServiceClient<Channel>, String)>> {
+    let mut holders = Vec::new();
+    for (number, mut client) in clients(address, count).await?.into_iter().enumerate() {
+        let request = MintRequest {
+            tenant_id: TENANT.into(),
+            entity_url: format!("/held/{number}"),
+            consumer_id: format!("holder{number}"),
+            epoch: Some(1),
+            authority: "bench".into(),
+            runner_id: "bench".into(),
+            ..Default::default()
+        };
+        client.mint(request).await?;
+        holders.push((client, format!("holder{number}")));
+    }
+    Ok(holders)
+}
+
+/// Mints, each of a new entity.
+pub(crate) async fn mints(
+    address: &str,
+    callers: usize,
+    length: Duration,
+    round: usize,
+) -> Result<Measured> {
+    let mut loops = JoinSet::new();
+    let began = Instant::now();
+    for (caller, mut client) in clients(address, callers).await?.into_iter().enumerate() {
+        loops.spawn(async move {
+            let mut latencies = histogram()?;
+            for number in 0.. {
+                let sent = Instant::now();
+                if sent.duration_since(began) >= length {
+                    break;
+                }
+                let request = MintRequest {
+                    tenant_id: TENANT.into(),
+                    entity_url: format!("/minted/{round}/{caller}/{number}"),
+                    consumer_id: format!("w{round}_{caller}_{number}"),
+                    epoch: Some(1),
+                    authority: "bench".into(),
+                    ..Default::default()
+                };
+                let minted = client.mint(request).await?.into_inner();
+                anyhow::ensure!(minted.claim.context("a claim")?.fence == 1, "a fresh entity");
+                record(&mut latencies, sent)?;
+            }
+            Ok(latencies)
+        });
+    }
+    measured(loops, began).await
+}
+
+/// Heartbeats, each caller of its own claim.
+pub(crate) async fn heartbeats(
+    holders: Vec<(ClaimServiceClient<Channel>, String)>,
+    length: Duration,
+) -> Result<Measured> {
+    let mut loops = JoinSet::new();
+    let began = Instant::now();
+    for (mut client, consumer_id) in holders {
+        loops.spawn(async move {
+            let mut latencies = histogram()?;
+            loop {
+                let sent = Instant::now();
+                if sent.duration_since(began) >= length {
+                    break;
+                }
+                let request = HeartbeatRequest {
+                    tenant_id: TENANT.into(),
+                    consumer_id: consumer_id.clone(),
+                    epoch: 1,
+                    ..Default::default()
+                };
+                let renewed = client.heartbeat(request).await?.into_inner();
+                anyhow::ensure!(renewed.lease_expire_time.is_some(), "a lease");
+                record(&mut latencies, sent)?;
+            }
+            Ok(latencies)
+        });
+    }
+    measured(loops, began).await
+}
+
+/// Latencies in microseconds up to a minute.
+fn histogram() -> Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
+}
+
+fn record(latencies: &mut Histogram<u64>, sent: Instant) -> Result<()> {
+    Ok(latencies.record(u64::try_from(sent.elapsed().as_micros())?.max(1))?)
+}
+
+async fn measured(mut loops: JoinSet<Result<Histogram<u64>>>, began: Instant) -> Result<Measured> {
+    let mut all = histogram()?;
+    while let Some(latencies) = loops.join_next().await {
+        all.add(latencies??)?;
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let calls = f64::from(u32::try_from(all.len())?);
+    let millis = |share| {
+        Ok::<_, anyhow::Error>(f64::from(u32::try_from(all.value_at_quantile(share))?) / 1000.0)
+    };
+    Ok(Measured { per_second: calls / seconds, p50_ms: millis(0.5)?, p99_ms: millis(0.99)? })
+}
