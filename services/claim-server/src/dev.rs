@@ -96,7 +96,7 @@ fn say_ready(server: &Server, url: Option<&str>) {
 
 /// Keeps the reaper until its own input ends: when this program lets go of it, or dies.
 const KEEPER: &str =
-    r#"trap '' INT; "$0" & reaper=$!; read -r _"#;
+    r#"trap '' INT; "$0" & reaper=$!; read -r _; kill "$reaper" 2>/dev/null; wait "$reaper""#;
 
 /// The reaper's process; asked to stop, and awaited, when dropped.
 struct Reaper {

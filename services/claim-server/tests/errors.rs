@@ -438,9 +438,7 @@ async fn a_call_that_is_not_built_is_unimplemented() {
     minted(&mut client, mint(ENTITY, "w_1")).await;
     let before = support::rows::all_rows(&db).await;
     let mut admin = ClaimAdminServiceClient::new(support::channel(server.address).await);
-    let id = || ("w_1".to_owned(), 1);
-    let (consumer_id, epoch) = id();
-    let revoke = RevokeClaimRequest { consumer_id, epoch, ..Default::default() };
+    let revoke = RevokeClaimRequest { consumer_id: "w_1".into(), epoch: 1, ..Default::default() };
     let stop = SignalEntityRequest { entity_url: ENTITY.into(), signal: 1, ..Default::default() };
     let batch = HeartbeatBatchRequest { heartbeats: vec![heartbeat("w_1", 1)] };
     let codes = [

@@ -81,7 +81,8 @@ impl Connection {
             request = request.header(*name, *value);
         }
         let answered = self.exchange(request.body(()).expect("a request"), body.into());
-        let answered = tokio::time::timeout(PATIENCE * 2, answered).await;
+        // Longer than any call lasts, so that what is heard is the server's own answer.
+        let answered = tokio::time::timeout(PATIENCE * 3, answered).await;
         answered.expect("an answer in time").expect("an answer")
     }
 
