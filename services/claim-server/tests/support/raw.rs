@@ -89,7 +89,8 @@ impl Connection {
     async fn exchange(&self, request: Request<()>, body: Bytes) -> Result<Answer, h2::Error> {
         let mut requests = self.requests.clone().ready().await?;
         let (response, mut stream) = requests.send_request(request, false)?;
-        stream.send_data(body, true)?;
+        // A server that has answered already does not listen any more; its answer tells.
+        let _ = stream.send_data(body, true);
         let (parts, mut received) = response.await?.into_parts();
         let mut body = vec![];
         while let Some(data) = received.data().await {
