@@ -24,7 +24,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use prost::Message;
 use std::time::Duration;
-use support::raw;
+use support::raw::{self, Connection};
 use support::refusal::Refusal;
 use support::request::path;
 use support::{Server, authorize, claim, done, heartbeat, mint, mint_epoch, reap_once};
@@ -407,17 +407,25 @@ async fn a_call_beyond_those_that_may_wait_is_told_to_come_back_later() {
     let mint = path("Mint");
     // The longest time that a call can have: on a busy machine it takes a while to send so many.
     let headers = [("grpc-timeout", "60S")];
+    let call = |connection: Connection| {
+        let (mint, headers, body) = (&mint, &headers, body.clone());
+        async move {
+            let answer = connection.send_with(mint, headers, body).await;
+            (connection, Refusal::of(&answer.status()))
+        }
+    };
     let mut calls: FuturesUnordered<_> = connections
         .iter()
-        .flat_map(|connection| (0..CALLS_OF_A_CONNECTION).map(move |_| connection))
-        .map(|connection| connection.send_with(&mint, &headers, body.clone()))
+        .flat_map(|connection| (0..CALLS_OF_A_CONNECTION).map(|_| connection.clone()))
+        .map(call)
         .collect();
-    // Nobody gets a good answer before the lock is gone.
+    // Nobody gets a good answer before the lock is gone. Whoever learns that the entity cannot be
+    // had, or that the server is too busy to hold on to its database, comes back at once.
     let refusal = loop {
-        let answer = calls.next().await.expect("one is too many");
-        let refusal = Refusal::of(&answer.status());
-        if refusal.reason != "DATABASE_UNAVAILABLE" {
-            break refusal;
+        let (connection, refusal) = calls.next().await.expect("as many as ever");
+        match refusal.reason.as_str() {
+            "DATABASE_UNAVAILABLE" | "TIMED_OUT" => calls.push(call(connection)),
+            _ => break refusal,
         }
     };
     assert_eq!(refusal.kind(), (Code::ResourceExhausted, "OVERLOADED"));
