@@ -50,14 +50,14 @@ impl ClaimService for Claims {
         &self,
         _request: Request<v1::HeartbeatBatchRequest>,
     ) -> Result<Response<v1::HeartbeatBatchResponse>, Status> {
-        Err(not_yet())
+        Err(status::unimplemented())
     }
 
     async fn keep_alive(
         &self,
         _request: Request<Streaming<v1::KeepAliveRequest>>,
     ) -> Result<Response<Self::KeepAliveStream>, Status> {
-        Err(not_yet())
+        Err(status::unimplemented())
     }
 
     async fn done(
@@ -109,17 +109,13 @@ impl ClaimService for Claims {
         &self,
         _request: Request<v1::ListClaimEventsRequest>,
     ) -> Result<Response<v1::ListClaimEventsResponse>, Status> {
-        Err(not_yet())
+        Err(status::unimplemented())
     }
 
     async fn watch_claim_events(
         &self,
         _request: Request<v1::WatchClaimEventsRequest>,
     ) -> Result<Response<Self::WatchClaimEventsStream>, Status> {
-        Err(not_yet())
+        Err(status::unimplemented())
     }
-}
-
-fn not_yet() -> Status {
-    Status::unimplemented("this server does not serve this call yet")
 }

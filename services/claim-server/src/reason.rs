@@ -27,6 +27,7 @@ pub(crate) enum Reason {
     DatabaseUnavailable,
     Draining,
     TimedOut,
+    Unimplemented,
     Internal,
 }
 
@@ -55,6 +56,7 @@ impl Reason {
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::Draining => "DRAINING",
             Self::TimedOut => "TIMED_OUT",
+            Self::Unimplemented => "UNIMPLEMENTED",
             Self::Internal => "INTERNAL",
         }
     }
@@ -80,6 +82,7 @@ impl Reason {
             Self::Overloaded => Code::ResourceExhausted,
             Self::DatabaseUnavailable | Self::Draining => Code::Unavailable,
             Self::TimedOut => Code::DeadlineExceeded,
+            Self::Unimplemented => Code::Unimplemented,
             Self::Internal => Code::Internal,
         }
     }

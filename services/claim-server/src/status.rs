@@ -125,6 +125,12 @@ pub(crate) fn timed_out() -> Status {
     status(Reason::TimedOut, text, vec![], ErrorDetails::new())
 }
 
+/// The status of a call of the contract that this server does not serve yet.
+pub(crate) fn unimplemented() -> Status {
+    let text = "this server does not serve this call yet".to_owned();
+    status(Reason::Unimplemented, text, vec![], ErrorDetails::new())
+}
+
 /// The status of a fault of ours. Outward goes a fixed text and an id; the log has the same id.
 pub(crate) fn internal() -> Status {
     let metadata = vec![(REQUEST_ID, format!("{:016x}", fastrand::u64(..)))];

@@ -135,10 +135,10 @@ fn before_commit(error: DieselError) -> TransactionError {
 }
 
 /// Prepares every statement of a batch, so that pipelines keep their order. With no rows to work
-/// on each of them does nothing.
+/// on each of them does nothing, so they need no transaction; in one, Postgres would end the session
+/// of a lane that got no processor for a second between two of its many round trips.
 pub(crate) async fn warm(connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
     let mut c = connection;
-    c.batch_execute("BEGIN").await?;
     ResolveIdentities::default().execute(&mut c).await?;
     MakeEntities::default().execute(&mut c).await?;
     LockEntities::default().execute(&mut c).await?;
@@ -157,7 +157,7 @@ pub(crate) async fn warm(connection: &AsyncPgConnection) -> diesel::QueryResult<
     UpdateEntities::default().execute(&mut c).await?;
     RaiseEpochs::default().execute(&mut c).await?;
     WriteEvents::default().execute(&mut c).await?;
-    c.batch_execute("ROLLBACK").await
+    Ok(())
 }
 
 /// The rows of a transaction, locked and read.

@@ -214,9 +214,9 @@ async fn every_lane_has_its_limits_and_prepares_its_statements_once() {
              END
              $$;
              CREATE TRIGGER note_session AFTER INSERT ON consumer_claims
-                 FOR EACH STATEMENT EXECUTE FUNCTION note_session();
+                 FOR EACH ROW EXECUTE FUNCTION note_session();
              CREATE TRIGGER note_session AFTER UPDATE ON claim_leases
-                 FOR EACH STATEMENT EXECUTE FUNCTION note_session()",
+                 FOR EACH ROW EXECUTE FUNCTION note_session()",
         )
         .await
         .unwrap();

@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod batches;
+mod connecting;
 mod frozen;
 mod lanes;
 mod pause;
