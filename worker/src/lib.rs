@@ -14,12 +14,26 @@
 //!
 //! It does not claim, wake or retry anything, and it never ends a claim whose holder was heard of:
 //! the condition is judged again on the locked row, in the transaction that ends the claim, with
-//! the liveness record of that transaction.
+//! the liveness record of that transaction. If so many claims become due at once that a fault is
+//! likelier than their holders' deaths, it waits ([`Brake`](claims::domain::Brake), R7).
 //!
-//! [`pass::run_once`] is one bounded pass and returns counts; [`daemon::run`] only waits, logs and
-//! stops. Any number of reapers may run at once.
+//! In the time that is left it looks whether the rows agree with each other, and removes what is
+//! older than the retention (T1).
+//!
+//! [`pass::Passes::run_once`] is one bounded pass and returns counts; [`daemon::run`] only waits,
+//! logs and stops. Any number of reapers may run at once.
 
+mod bounds;
 pub mod daemon;
+pub mod metrics;
 pub mod pass;
+mod plan;
+pub mod pulse;
+mod self_check;
 pub mod settings;
 pub mod summary;
+
+/// A length as a count.
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}

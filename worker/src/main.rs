@@ -1,21 +1,28 @@
 //! The reaper program; see the library's own words.
 
-use claim_reaper::pass::PassSettings;
+use claim_reaper::daemon;
+use claim_reaper::metrics::Metrics;
+use claim_reaper::pass::{Outcome, Passes};
+use claim_reaper::pulse::Pulse;
 use claim_reaper::settings::Settings;
-use claim_reaper::{daemon, pass};
 use claims::chain;
-use claims::domain::liveness::SIGNATURE_STALE_AFTER;
+use claims::domain::HoldReason;
 use claims::program::{
     ExitCode, LogFormat, Shutdown, WrongSetting, database_from_environment, parse_command_line,
-    start_log,
+    probes, start_log,
 };
 use claims::store::{Database, Reaper};
+use prometheus_client::registry::Registry;
 use std::io::{self, Write};
 use std::process;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 
-/// Some claims failed and were skipped.
+/// Some claims failed and were skipped, or rows contradict each other.
 const EXIT_SOME_FAILED: u8 = 2;
+/// The brake held claims back.
+const EXIT_BRAKE: u8 = 3;
 
 fn main() -> process::ExitCode {
     let settings: Settings = match parse_command_line() {
@@ -51,17 +58,20 @@ async fn run(settings: Settings, database: Database) -> process::ExitCode {
             return ExitCode::Failed.into();
         }
     };
-    if settings.reap_grace < SIGNATURE_STALE_AFTER {
-        tracing::warn!(
-            reap_grace_ms = settings.reap_grace.as_millis(),
-            "CLAIM_REAP_GRACE is below 5s; an outage too short to be noticed may cost holders of \
-             short leases their claims"
-        );
-    }
-    let grace = settings.shutdown_grace;
+    settings.warn();
+    let (metrics, registry) = Metrics::registered();
+    let reaper = Reaper::new(database, "claim-reaper");
+    let mut passes = Passes::new(reaper, settings.of_pass(), metrics, shutdown.clone());
+    let reap = async {
+        if settings.once {
+            once(&mut passes, &settings).await
+        } else {
+            go_on(&mut passes, &settings, registry, &shutdown).await
+        }
+    };
     tokio::select! {
-        code = reap(settings, database, &shutdown) => code,
-        () = overtime(&shutdown, grace) => {
+        code = reap => code,
+        () = overtime(&shutdown, settings.shutdown_grace) => {
             tracing::warn!("the pass was cut off; what it had under way is rolled back");
             ExitCode::Done.into()
         }
@@ -74,42 +84,67 @@ async fn overtime(shutdown: &Shutdown, grace: Duration) {
     tokio::time::sleep(grace).await;
 }
 
-async fn reap(settings: Settings, database: Database, shutdown: &Shutdown) -> process::ExitCode {
-    let mut reaper = Reaper::new(database, "claim-reaper");
-    let pass = PassSettings { reap_grace: settings.reap_grace, batch: settings.batch };
-    if settings.once {
-        return once(&mut reaper, pass, settings.json, shutdown).await;
+async fn go_on(
+    passes: &mut Passes,
+    settings: &Settings,
+    registry: Registry,
+    shutdown: &Shutdown,
+) -> process::ExitCode {
+    let interval = settings.interval;
+    let pulse = Pulse::new(interval, shutdown.clone());
+    if let Err(error) = serve_probes(settings, registry, pulse.clone()).await {
+        let address = settings.metrics_listen;
+        tracing::error!(%error, "CLAIM_METRICS_LISTEN: cannot listen on {address}");
+        return ExitCode::Failed.into();
     }
-    tracing::info!(
-        interval_ms = settings.interval.as_millis(),
-        "reaping every {:?}",
-        settings.interval
-    );
-    daemon::run(&mut reaper, pass, settings.interval, shutdown).await;
+    tracing::info!(interval_ms = interval.as_millis(), "reaping every {interval:?}");
+    daemon::run(passes, interval, &pulse, shutdown).await;
     tracing::info!("stopped");
     ExitCode::Done.into()
 }
 
-async fn once(
-    reaper: &mut Reaper,
-    settings: PassSettings,
-    json: bool,
-    shutdown: &Shutdown,
-) -> process::ExitCode {
-    let summary = match pass::run_once(reaper, settings, shutdown).await {
-        Ok(summary) => summary,
+/// Binds the address of the metrics and serves them for as long as the program runs.
+async fn serve_probes(settings: &Settings, registry: Registry, pulse: Pulse) -> io::Result<()> {
+    let listener = TcpListener::bind(settings.metrics_listen).await?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "metrics and probes are served on {address}");
+    let routes = probes::health(move || pulse.ready()).merge(probes::metrics(Arc::new(registry)));
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "metrics and probes are no longer served");
+        }
+    });
+    Ok(())
+}
+
+async fn once(passes: &mut Passes, settings: &Settings) -> process::ExitCode {
+    let outcome = match passes.run_once(settings.budget()).await {
+        Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(error = %chain(&error), "the pass failed");
             return ExitCode::Failed.into();
         }
     };
-    daemon::log_pass(&summary);
-    if json {
-        let line = serde_json::to_string(&summary).unwrap_or_default();
+    outcome.summary.log();
+    if passes.self_check_is_unfinished() {
+        tracing::warn!("the pass ended before its self-check; give it a longer --budget");
+    }
+    if settings.json {
+        let line = serde_json::to_string(&outcome.summary).unwrap_or_default();
         if let Err(error) = writeln!(io::stdout(), "{line}") {
             tracing::error!(%error, "the summary could not be printed");
             return ExitCode::Failed.into();
         }
     }
-    if summary.failed > 0 { EXIT_SOME_FAILED.into() } else { ExitCode::Done.into() }
+    exit_code(&outcome)
+}
+
+fn exit_code(Outcome { summary, findings }: &Outcome) -> process::ExitCode {
+    if summary.hold_reason == Some(HoldReason::Brake) {
+        EXIT_BRAKE.into()
+    } else if summary.failed > 0 || *findings > 0 {
+        EXIT_SOME_FAILED.into()
+    } else {
+        ExitCode::Done.into()
+    }
 }

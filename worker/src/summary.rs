@@ -1,24 +1,7 @@
 //! What a pass did, for the log, for cron, and for whoever asks later.
 
+use claims::domain::HoldReason;
 use serde::Serialize;
-
-/// Why due or lapsed claims were left alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldReason {
-    /// The service was not able to hear heartbeats, or came back only just now (R6).
-    OutageGrace,
-}
-
-impl HoldReason {
-    /// The reason's stored name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OutageGrace => "outage_grace",
-        }
-    }
-}
 
 /// Counts of one pass; the keys of the JSON summary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,20 +12,47 @@ pub struct Summary {
     pub duration_ms: u64,
     /// Live claims that the scan saw.
     pub scanned: u64,
-    /// Claims that it expired.
+    /// Claims that it expired; none in a dry run.
     pub expired: u64,
     /// Claims that the database refused to expire, one by one; skipped until the next pass.
     pub failed: u64,
-    /// Lapsed claims that are protected for now.
+    /// Lapsed claims that it left alone on purpose.
     pub held_back: u64,
-    /// Why, if any are.
+    /// Why, if there are any.
     pub hold_reason: Option<HoldReason>,
-    /// Due claims that are still there: locked by somebody, or failed.
+    /// Due claims that are still there: failed, locked by somebody, held back by the brake, beyond
+    /// the budget, or all of them in a dry run.
     pub remaining_due: u64,
-    /// How long the oldest due claim had been due, in milliseconds.
+    /// How long the oldest due claim had been due when the pass began, in milliseconds.
     pub oldest_due_age_ms: Option<u64>,
-    /// Rows that retention removed.
+    /// Rows that retention removed: terminal claims and events.
     pub pruned: u64,
     /// Whether it only looked.
     pub dry_run: bool,
+}
+
+impl Summary {
+    /// Says what a pass did; hardly anything when nothing happened.
+    pub fn log(&self) {
+        let Self {
+            scanned, expired, failed, held_back, remaining_due, pruned, duration_ms, ..
+        } = self;
+        if expired + failed + held_back + remaining_due + pruned == 0 {
+            tracing::debug!(scanned, duration_ms, "nothing is due; live claims: {scanned}");
+            return;
+        }
+        tracing::info!(
+            scanned,
+            expired,
+            failed,
+            held_back,
+            remaining_due,
+            pruned,
+            duration_ms,
+            hold_reason = self.hold_reason.map(HoldReason::as_str),
+            dry_run = self.dry_run,
+            "expired: {expired}, failed: {failed}, held back: {held_back}, due and still there: \
+             {remaining_due}, rows pruned: {pruned}"
+        );
+    }
 }

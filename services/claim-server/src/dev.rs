@@ -10,6 +10,7 @@ use claims::store::{Database, migrations};
 use std::env;
 use std::error::Error;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
 
@@ -56,7 +57,7 @@ fn try_run(arguments: &DevArgs) -> Result<(), Box<dyn Error>> {
         let shutdown = Shutdown::on_signals()?;
         migrations::migrate(&database).await?;
         let server = Server::bind(config).await?;
-        let _reaper = Reaper::start(url.as_deref())?;
+        let _reaper = Reaper::start(url.as_deref(), beside(arguments.serve.metrics_listen))?;
         say_ready(&server, url.as_deref());
         server.run(shutdown).await?;
         Ok::<_, Box<dyn Error>>(())
@@ -94,6 +95,13 @@ fn say_ready(server: &Server, url: Option<&str>) {
     );
 }
 
+/// Where the reaper serves its metrics: the port after the server's, by default its own default;
+/// a free one if the server takes a free one.
+fn beside(server: SocketAddr) -> SocketAddr {
+    let port = if server.port() == 0 { 0 } else { server.port().wrapping_add(1) };
+    SocketAddr::new(server.ip(), port)
+}
+
 /// Keeps the reaper until its own input ends: when this program lets go of it, or dies.
 const KEEPER: &str =
     r#"trap '' INT; "$0" & reaper=$!; read -r _; kill "$reaper" 2>/dev/null; wait "$reaper""#;
@@ -105,18 +113,20 @@ struct Reaper {
 
 impl Reaper {
     /// Starts the program that was built beside this one.
-    fn start(url: Option<&str>) -> Result<Self, Box<dyn Error>> {
+    fn start(url: Option<&str>, metrics_listen: SocketAddr) -> Result<Self, Box<dyn Error>> {
         let binary = env::current_exe()?.with_file_name("claim-reaper");
         if !binary.exists() {
             return Err(format!("{} is missing; build it too", binary.display()).into());
         }
-        Ok(Self { keeper: keep(&binary, url)? })
+        Ok(Self { keeper: keep(&binary, url, metrics_listen)? })
     }
 }
 
-fn keep(binary: &Path, url: Option<&str>) -> io::Result<Child> {
+fn keep(binary: &Path, url: Option<&str>, metrics_listen: SocketAddr) -> io::Result<Child> {
     let mut keeper = Command::new("sh");
     keeper.args(["-c", KEEPER]).arg(binary).stdin(Stdio::piped());
+    // Both programs read the same setting, and it is the server's here.
+    keeper.env("CLAIM_METRICS_LISTEN", metrics_listen.to_string());
     if let Some(url) = url {
         keeper.env("DATABASE_URL", url);
     }

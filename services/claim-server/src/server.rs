@@ -131,7 +131,8 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerEr
 fn routes(store: &ClaimStore) -> Result<Routes, ServerError> {
     let claims = ClaimServiceServer::new(Claims::new(store.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
-    let admin = ClaimAdminServiceServer::new(Admin).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let admin = ClaimAdminServiceServer::new(Admin::new(store.clone()))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
     let reflection = || {
         ReflectionBuilder::configure()
             .register_encoded_file_descriptor_set(claim_proto::FILE_DESCRIPTOR_SET)

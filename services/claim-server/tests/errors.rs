@@ -14,9 +14,8 @@ use claim_proto::v1::claim_admin_service_client::ClaimAdminServiceClient;
 use claim_proto::v1::claim_service_client::ClaimServiceClient;
 use claim_proto::v1::{
     AuthorizeWriteRequest, DoneOutcome, DoneRequest, GetClaimRequest, GetEntityRequest,
-    GetReaperStatusRequest, HeartbeatBatchRequest, HeartbeatRequest, ListClaimEventsRequest,
-    ListClaimsRequest, MintRequest, MintResponse, RevokeClaimRequest, SignalEntityRequest,
-    WatchClaimEventsRequest,
+    HeartbeatBatchRequest, HeartbeatRequest, ListClaimEventsRequest, ListClaimsRequest,
+    MintRequest, MintResponse, RevokeClaimRequest, SignalEntityRequest, WatchClaimEventsRequest,
 };
 use claims::domain::EntitySignal;
 use claims::testing::{TestDatabase, claim_id, entity_key, kill, revoke, signal};
@@ -456,9 +455,8 @@ async fn a_call_that_is_not_built_is_unimplemented() {
         code(client.watch_claim_events(WatchClaimEventsRequest::default()).await),
         code(admin.revoke_claim(revoke).await),
         code(admin.signal_entity(stop).await),
-        code(admin.get_reaper_status(GetReaperStatusRequest {}).await),
     ];
-    assert_eq!(codes, [Code::Unimplemented; 7]);
+    assert_eq!(codes, [Code::Unimplemented; 6]);
     let connection = raw::connect(server.address).await;
     for unknown in [
         "claim.v1.ClaimService/Steal",

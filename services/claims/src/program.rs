@@ -1,6 +1,8 @@
-//! What every program around the claims has in common: its settings' form, its log, its end.
+//! What every program around the claims has in common: its settings' form, its log, its probes,
+//! its end.
 
 mod log;
+pub mod probes;
 mod settings;
 mod shutdown;
 

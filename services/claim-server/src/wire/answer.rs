@@ -6,9 +6,9 @@ use claim_proto::v1;
 use claims::domain::heartbeat::HEARTBEATS_PER_LEASE;
 use claims::domain::{
     AckedStream, Authorization, Claim, ClaimState, Directive, Ended, EntityKey, EntityState,
-    Minted, Renewal, Timestamp, WriteToken,
+    HoldReason, Minted, Renewal, Timestamp, WriteToken,
 };
-use claims::store::{ClaimCursor, ClaimPage, ClaimQuery, EntityView};
+use claims::store::{ClaimCursor, ClaimPage, ClaimQuery, EntityView, ReaperStatus};
 use prost::Message;
 use std::time::Duration;
 
@@ -42,6 +42,32 @@ pub(crate) fn renewed(renewal: &Renewal) -> v1::HeartbeatResponse {
         had_lapsed: renewal.had_lapsed,
         ceiling_remaining: renewal.ceiling_remaining.map(told_duration),
     }
+}
+
+/// How the reapers are doing, by their last pass.
+pub(crate) fn reaper_status(status: &ReaperStatus) -> v1::GetReaperStatusResponse {
+    let Some(pass) = &status.last_pass else {
+        return v1::GetReaperStatusResponse::default();
+    };
+    let oldest = pass.oldest_remaining_due_at.map(|due_at| status.now.since(due_at));
+    v1::GetReaperStatusResponse {
+        last_pass: Some(v1::ReaperPass {
+            start_time: Some(told_time(pass.started_at)),
+            end_time: Some(told_time(pass.ended_at)),
+            expired: told_count(pass.expired),
+            failed: told_count(pass.failed),
+            held_back: told_count(pass.held_back),
+            hold_reason: pass.hold_reason.map_or("", HoldReason::as_str).to_owned(),
+            pruned: told_count(pass.pruned),
+        }),
+        due_now: told_count(pass.remaining_due),
+        oldest_due_age: oldest.map(told_duration),
+        live_claims: told_count(pass.scanned.saturating_sub(pass.expired)),
+    }
+}
+
+fn told_count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// H5: a third of the lease, jittered, so that holders who were started together spread out.

@@ -171,6 +171,8 @@ pub enum Expiry {
     Expired {
         /// Since when it was due: takeable plus the reap grace.
         due_at: Timestamp,
+        /// Now.
+        expired_at: Timestamp,
     },
     /// Its holder was heard of in time, or an outage protects it.
     NotDue,

@@ -26,6 +26,7 @@ pub mod decide;
 pub mod entity;
 pub mod epoch;
 pub mod heartbeat;
+pub mod hold;
 #[cfg(any(test, feature = "testing"))]
 pub mod invariants;
 pub mod lease;
@@ -47,6 +48,7 @@ pub use decide::{
 pub use entity::{Entity, EntityKey, EntityState};
 pub use epoch::{Epoch, Fence};
 pub use heartbeat::{Directive, Heartbeat, Renewal};
+pub use hold::{Brake, HoldReason};
 pub use lease::{Lease, LeaseTtl};
 pub use liveness::Liveness;
 pub use names::{

@@ -95,7 +95,7 @@ impl Database {
 /// so the other ways are closed: `force_generic_plan`, because with the real lengths of large
 /// arrays the planner tips into sequential scans; no sequential scans, hash or merge joins, so that
 /// keys are looked up one by one; no JIT, whose compilation costs more than any of them.
-fn session_settings() -> String {
+pub(crate) fn session_settings() -> String {
     format!(
         "SET lock_timeout = {}; SET statement_timeout = {}; \
          SET idle_in_transaction_session_timeout = {}; SET plan_cache_mode = force_generic_plan; \

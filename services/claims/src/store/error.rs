@@ -91,6 +91,12 @@ pub(crate) fn is_disconnect(error: &DieselError) -> bool {
     )
 }
 
+/// A stranger held a row for longer than the lock timeout. diesel-async keeps no SQLSTATE, so this
+/// goes by the message, and a database that speaks another language than English hides it.
+pub(crate) fn is_lock_timeout(error: &DieselError) -> bool {
+    matches!(error, DieselError::DatabaseError(_, info) if info.message().contains("lock timeout"))
+}
+
 /// The function by which a statement aborts if it met other rows than it should.
 const EXPECT_ROWS: &str = "claims_expect_rows";
 

@@ -39,12 +39,15 @@ pub use connect::{
 pub use error::StoreError;
 pub use heartbeats::Signature;
 pub use reads::{ClaimCursor, ClaimPage, ClaimQuery, EntityView};
-pub use reap::{Candidate, PassRecord, REAP_BATCH_MAX, ReapError, Reaped, Reaper, Scan};
+pub use reap::{
+    Candidate, Finding, LastPassView, PassRecord, Pruned, REAP_BATCH_MAX, ReapError, Reaped,
+    Reaper, ReaperStatus, Scan, Walk,
+};
 
 #[cfg(any(test, feature = "testing"))]
 pub use batch::PauseHook;
 #[cfg(any(test, feature = "testing"))]
-pub use statements::all_statements;
+pub use statements::{all_statements, session_settings};
 
 /// How many lanes and how much may wait. The defaults suit two cores shared with the database.
 #[derive(Clone, Debug)]
@@ -208,6 +211,11 @@ impl ClaimStore {
     /// A page of claims.
     pub async fn list_claims(&self, query: ClaimQuery) -> Result<ClaimPage, StoreError> {
         self.reads.list(query).await
+    }
+
+    /// How the reapers are doing, by the last pass of any of them.
+    pub async fn reaper_status(&self) -> Result<ReaperStatus, StoreError> {
+        self.reads.reaper_status().await
     }
 
     /// Whether the database answers.

@@ -6,6 +6,7 @@
 use super::batch::load::{ClockRow, id_arrays};
 use super::connect::{Database, round_trip};
 use super::error::{Damaged, StoreError, TransactionError};
+use super::reap::{ReaperStatus, read_status};
 use super::rows::{ClaimRow, EntityRow, Time};
 use super::statements::{
     ListClaimsOfEntity, ListClaimsOfRunner, ListClaimsOfTenant, ListLapsedClaims, ReadClaims,
@@ -129,6 +130,10 @@ impl Reads {
 
     pub(super) async fn list(&self, query: ClaimQuery) -> Result<ClaimPage, StoreError> {
         self.run(move |c| within(list_claims(c, query)).boxed()).await
+    }
+
+    pub(super) async fn reaper_status(&self) -> Result<ReaperStatus, StoreError> {
+        self.run(|c| async move { within(read_status(c)).await }.boxed()).await
     }
 
     /// One cheap query, to see whether the database answers.

@@ -90,7 +90,7 @@ macro_rules! statement {
             #[cfg(any(test, feature = "testing"))]
             pub(crate) const FILE: &'static str = $file;
             /// The statement's text.
-            pub(crate) const SQL: &'static str = include_str!(concat!("../../sql/", $file));
+            pub(crate) const SQL: &'static str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/", $file));
         }
 
         impl diesel::query_builder::QueryId for $name<'_> {

@@ -310,36 +310,6 @@ statement! {
 }
 
 statement! {
-    /// The reaper's scan.
-    ScanLeases<'a> = "scan_leases.sql" {
-        reap_grace_ms: i64 as BigInt,
-    } -> (
-        BigInt,
-        Timestamptz,
-        Array<Text>,
-        Array<Text>,
-        Array<BigInt>,
-        Array<Timestamptz>,
-        Array<Timestamptz>,
-    )
-}
-
-statement! {
-    /// Records a reaper's pass.
-    RecordPass<'a> = "record_pass.sql" {
-        started_at: Time as Timestamptz,
-        scanned: i64 as BigInt,
-        expired: i64 as BigInt,
-        failed: i64 as BigInt,
-        held_back: i64 as BigInt,
-        hold_reason: Option<&'a str> as Nullable<Text>,
-        remaining_due: i64 as BigInt,
-        oldest_due_age_ms: Option<i64> as Nullable<BigInt>,
-        pruned: i64 as BigInt,
-    } -> ()
-}
-
-statement! {
     /// Lists claims of an entity.
     ListClaimsOfEntity<'a> = "list_claims_of_entity.sql" {
         tenant: &'a str as Text,
@@ -398,10 +368,21 @@ statement! {
     } -> EntityColumns
 }
 
+/// What every session is told at its beginning, for the same test.
+#[cfg(any(test, feature = "testing"))]
+#[must_use]
+pub fn session_settings() -> String {
+    super::connect::session_settings()
+}
+
 /// Every statement with its file, for the test that plans them.
 #[cfg(any(test, feature = "testing"))]
 #[must_use]
 pub fn all_statements() -> Vec<(&'static str, &'static str)> {
+    use super::reap::statements::{
+        BlocksToCheck, CheckActive, CheckEntities, CheckLeases, CheckSuperseded, ExpiredLately,
+        LastPass, PruneClaims, PruneEvents, RecordPass, ScanLeases,
+    };
     macro_rules! all {
         ($($name:ident),* $(,)?) => {
             vec![$(($name::FILE, $name::SQL)),*]
@@ -429,7 +410,16 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         ReadWriters,
         SignLiveness,
         ScanLeases,
+        ExpiredLately,
         RecordPass,
+        LastPass,
+        PruneClaims,
+        PruneEvents,
+        BlocksToCheck,
+        CheckEntities,
+        CheckLeases,
+        CheckActive,
+        CheckSuperseded,
         ListClaimsOfEntity,
         ListClaimsOfRunner,
         ListClaimsOfTenant,

@@ -1,7 +1,9 @@
 -- Every row is a broken invariant: its number and what breaks it. The guards see what changes; this
--- sees what stands.
+-- sees what stands. What is said of the whole history holds as long as none of it was pruned.
 WITH live AS (
     SELECT * FROM consumer_claims WHERE state IN ('active', 'superseded')
+), whole_history AS (
+    SELECT FROM claim_events_pruned WHERE highest_sequence = 0
 ), broken (invariant, row) AS (
     SELECT 'I1', format('%s active claims of %s %s', count(*), tenant_id, entity_url)
     FROM consumer_claims WHERE state = 'active'
@@ -64,14 +66,15 @@ WITH live AS (
         ON v.tenant_id = e.tenant_id AND v.entity_url = e.entity_url
         AND v.type IN ('minted', 'reminted')
     GROUP BY e.tenant_id, e.entity_url, e.state, e.fence
-    HAVING e.fence <> coalesce(max(v.fence), 0) OR count(v.fence) <> e.fence
+    HAVING EXISTS (SELECT FROM whole_history)
+        AND (e.fence <> coalesce(max(v.fence), 0) OR count(v.fence) <> e.fence)
 
     UNION ALL
     SELECT 'I6 fences rise with events', format('%s %s event %s', tenant_id, entity_url, sequence)
     FROM (
         SELECT *, lag(fence) OVER (PARTITION BY tenant_id, entity_url ORDER BY sequence) AS before
         FROM claim_events WHERE type IN ('minted', 'reminted')) AS v
-    WHERE fence <> coalesce(before, 0) + 1
+    WHERE fence <> before + 1 OR (before IS NULL AND fence <> 1 AND EXISTS (SELECT FROM whole_history))
 
     UNION ALL
     SELECT 'I6 epochs rise', format('%s %s event %s', tenant_id, entity_url, sequence)
@@ -87,7 +90,8 @@ WITH live AS (
     FROM consumer_claims AS c
     LEFT JOIN entity_epochs AS m USING (tenant_id, entity_url, authority)
     GROUP BY c.tenant_id, c.entity_url, c.authority, m.highest
-    HAVING m.highest IS DISTINCT FROM max(c.epoch)
+    HAVING m.highest IS NULL OR m.highest < max(c.epoch)
+        OR (m.highest > max(c.epoch) AND EXISTS (SELECT FROM whole_history))
 
     UNION ALL
     SELECT 'I11 one mint', format('%s %s %s: %s', c.tenant_id, c.consumer_id, c.epoch, count(v.sequence))
@@ -96,7 +100,8 @@ WITH live AS (
         ON v.tenant_id = c.tenant_id AND v.consumer_id = c.consumer_id AND v.epoch = c.epoch
         AND v.type = 'minted'
     GROUP BY c.tenant_id, c.consumer_id, c.epoch
-    HAVING count(v.sequence) <> 1
+    HAVING count(v.sequence) > 1
+        OR (count(v.sequence) = 0 AND EXISTS (SELECT FROM whole_history))
 
     UNION ALL
     SELECT 'I11, R5 one end', format('%s %s %s is %s: %s', c.tenant_id, c.consumer_id, c.epoch, c.state,
@@ -107,7 +112,8 @@ WITH live AS (
         AND v.type IN ('released', 'failed', 'expired', 'revoked')
     GROUP BY c.tenant_id, c.consumer_id, c.epoch, c.state, c.end_reason
     HAVING CASE WHEN c.state IN ('active', 'superseded') THEN count(v.sequence) <> 0
-           ELSE count(v.sequence) <> 1 OR min(v.type) <> c.state OR min(v.reason) <> c.end_reason END
+           ELSE count(v.sequence) > 1 OR min(v.type) <> c.state OR min(v.reason) <> c.end_reason
+               OR (count(v.sequence) = 0 AND EXISTS (SELECT FROM whole_history)) END
 
     UNION ALL
     SELECT 'I11 superseded once', format('%s %s %s', c.tenant_id, c.consumer_id, c.epoch)
@@ -116,12 +122,14 @@ WITH live AS (
         ON v.tenant_id = c.tenant_id AND v.consumer_id = c.consumer_id AND v.epoch = c.epoch
         AND v.type = 'superseded'
     GROUP BY c.tenant_id, c.consumer_id, c.epoch, c.superseded_by_epoch
-    HAVING count(v.sequence) <> (c.superseded_by_epoch IS NOT NULL)::int
+    HAVING count(v.sequence) > (c.superseded_by_epoch IS NOT NULL)::int
+        OR (count(v.sequence) < (c.superseded_by_epoch IS NOT NULL)::int
+            AND EXISTS (SELECT FROM whole_history))
 
     UNION ALL
     SELECT 'I11 event without claim', format('event %s', v.sequence)
     FROM claim_events AS v
     LEFT JOIN consumer_claims AS c USING (tenant_id, consumer_id, epoch)
-    WHERE v.type <> 'signaled' AND c.epoch IS NULL
+    WHERE v.type <> 'signaled' AND c.epoch IS NULL AND EXISTS (SELECT FROM whole_history)
 )
 SELECT invariant, row FROM broken ORDER BY invariant, row

@@ -152,7 +152,7 @@ impl History {
         let expected = match self.life(id)? {
             life if life.ended => Expiry::AlreadyEnded,
             _ if due_at > now => Expiry::NotDue,
-            _ => Expiry::Expired { due_at },
+            _ => Expiry::Expired { due_at, expired_at: now },
         };
         prop_assert_eq!(expiry, &expected);
         Ok(())

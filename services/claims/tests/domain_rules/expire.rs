@@ -16,7 +16,7 @@ fn a_claim_is_due_once_it_has_been_takeable_for_the_reap_grace() {
     assert_eq!(stage.claim(&claim), claim);
     stage.wait(MICRO);
     let due_at = START + secs(30) + REAP_GRACE;
-    assert_eq!(stage.expire(&claim), Expiry::Expired { due_at });
+    assert_eq!(stage.expire(&claim), Expiry::Expired { due_at, expired_at: stage.now });
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn due_at_tells_since_when() {
     let claim = stage.minted(&ask("w1").ttl(secs(30)));
     stage.wait(secs(3_600));
     let due_at = START + secs(35);
-    assert_eq!(stage.expire(&claim), Expiry::Expired { due_at });
+    assert_eq!(stage.expire(&claim), Expiry::Expired { due_at, expired_at: stage.now });
 }
 
 #[test]
@@ -154,7 +154,10 @@ fn without_a_reap_grace_due_is_takeable() {
     assert_eq!(stage.expire_after(&claim.id, secs(0)), Ok(Expiry::NotDue));
     stage.wait(MICRO);
     let due_at = START + secs(30);
-    assert_eq!(stage.expire_after(&claim.id, secs(0)), Ok(Expiry::Expired { due_at }));
+    assert_eq!(
+        stage.expire_after(&claim.id, secs(0)),
+        Ok(Expiry::Expired { due_at, expired_at: stage.now })
+    );
 }
 
 #[test]
@@ -177,5 +180,5 @@ fn after_an_outage_the_reap_grace_comes_on_top_of_the_outage_grace() {
     assert_eq!(stage.expire(&claim), Expiry::NotDue);
     stage.wait(MICRO);
     let due_at = stage.now;
-    assert_eq!(stage.expire(&claim), Expiry::Expired { due_at });
+    assert_eq!(stage.expire(&claim), Expiry::Expired { due_at, expired_at: stage.now });
 }

@@ -202,5 +202,5 @@ fn without_outage_grace_the_reaper_works_through_an_outage() {
     stage.set_outage_grace(secs(0));
     let claim = stage.minted(&ask("w1").ttl(secs(10)));
     stage.silence(secs(10) + REAP_GRACE);
-    assert_eq!(stage.expire(&claim), Expiry::Expired { due_at: stage.now });
+    assert_eq!(stage.expire(&claim), Expiry::Expired { due_at: stage.now, expired_at: stage.now });
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod authorize;
+mod brake;
 mod done;
 mod epochs;
 mod expire;

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use std::time::Duration;
 
 /// Rows on which the statement and the domain's own formula are compared.
-const RANDOM_ROWS: u64 = 300;
+const RANDOM_ROWS: u64 = 250;
 
 fn for_ttl(id: &ClaimId, seconds: u64) -> Heartbeat {
     Heartbeat { ttl: Some(ttl(seconds)), ..heartbeat(id) }

@@ -4,12 +4,14 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod authorize;
+mod check;
 mod damage;
 mod done;
 mod events;
 mod heartbeat;
 mod liveness;
 mod mint;
+mod prune;
 mod reads;
 mod reap;
 mod remint;

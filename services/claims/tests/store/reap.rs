@@ -1,6 +1,7 @@
 //! R1 … R5, through the store's reaper.
 
 use super::support::{REAP_GRACE, actors, claim_on, entity_state, minted, scene, secs, state_of};
+use claims::domain::HoldReason;
 use claims::domain::{ClaimId, EntitySignal};
 use claims::store::{PassRecord, Reaped, Reaper};
 use claims::testing::{TestDatabase, claim_id, done, entity_key, heartbeat, mint, signal};
@@ -207,17 +208,20 @@ async fn passes_are_recorded_and_the_newest_thousand_are_kept() {
         started_at: scan.now,
         scanned: 10,
         expired: 3,
+        expired_fresh: 2,
         failed: 1,
         held_back: 2,
-        hold_reason: Some("brake"),
+        hold_reason: Some(HoldReason::Brake),
         remaining_due: 4,
+        oldest_remaining_due_at: Some(scan.now),
         oldest_due_age: Some(secs(61)),
         pruned: 5,
     };
     reaper.record(&pass).await.unwrap();
     let stored = "SELECT count(*) FROM reaper_passes
          WHERE (scanned, expired, failed, held_back, hold_reason, remaining_due, oldest_due_age_ms,
-                pruned) = (10, 3, 1, 2, 'brake', 4, 61000, 5) AND started_at <= ended_at";
+                pruned) = (10, 3, 1, 2, 'brake', 4, 61000, 5) AND started_at <= ended_at
+             AND expired_fresh = 2 AND oldest_remaining_due_at = started_at";
     assert_eq!(db.number(stored).await, 1);
     db.sql
         .batch_execute(

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use std::collections::BTreeSet;
 
 /// Folders of `migrations/`.
-const STEPS: usize = 4;
+const STEPS: usize = 5;
 
 /// Programs that migrate at the same moment.
 const AT_ONCE: usize = 8;
@@ -335,7 +335,9 @@ const BAD_ROWS: &[(&str, &str)] = &[
     ("service_liveness_grace_bounds", "UPDATE service_liveness SET outage_grace_ms = -1"),
     ("service_liveness_grace_bounds", "UPDATE service_liveness SET outage_grace_ms = 86400001"),
     ("reaper_pass_hold_reason_known", "UPDATE reaper_passes SET hold_reason = 'tired'"),
-    ("reaper_pass_counts_not_negative", "UPDATE reaper_passes SET expired = -1"),
+    ("reaper_pass_counts_not_negative", "UPDATE reaper_passes SET failed = -1"),
+    ("reaper_pass_fresh_are_expired", "UPDATE reaper_passes SET expired_fresh = expired + 1"),
+    ("reaper_pass_fresh_are_expired", "UPDATE reaper_passes SET expired_fresh = -1"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

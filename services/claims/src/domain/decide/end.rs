@@ -66,7 +66,8 @@ pub(super) fn decide_expire(
         return Ok(unchanged(Expiry::NotDue));
     }
     let decision = end_claim(world, claim, End::lapsed(claim, REAPER), now);
-    Ok(Decision { answer: Answer::Expiry(Expiry::Expired { due_at }), ..decision })
+    let expired = Expiry::Expired { due_at, expired_at: now };
+    Ok(Decision { answer: Answer::Expiry(expired), ..decision })
 }
 
 /// How a claim is about to end.

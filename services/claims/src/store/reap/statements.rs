@@ -1,0 +1,117 @@
+//! The reaper's own statements, by file.
+
+use crate::store::rows::Time;
+use crate::store::statement::statement;
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz};
+
+statement! {
+    /// The reaper's scan.
+    ScanLeases<'a> = "scan_leases.sql" {
+        reap_grace_ms: i64 as BigInt,
+    } -> (
+        BigInt,
+        BigInt,
+        BigInt,
+        Nullable<Timestamptz>,
+        Timestamptz,
+        Array<Text>,
+        Array<Text>,
+        Array<BigInt>,
+        Array<Bool>,
+        Array<Timestamptz>,
+        Array<Timestamptz>,
+    )
+}
+
+statement! {
+    /// What the brake counts beside the scan.
+    ExpiredLately<'a> = "expired_lately.sql" {
+        span_ms: i64 as BigInt,
+    } -> BigInt
+}
+
+statement! {
+    /// Records a reaper's pass.
+    RecordPass<'a> = "record_pass.sql" {
+        started_at: Time as Timestamptz,
+        scanned: i64 as BigInt,
+        expired: i64 as BigInt,
+        expired_fresh: i64 as BigInt,
+        failed: i64 as BigInt,
+        held_back: i64 as BigInt,
+        hold_reason: Option<&'a str> as Nullable<Text>,
+        remaining_due: i64 as BigInt,
+        oldest_remaining_due_at: Option<Time> as Nullable<Timestamptz>,
+        oldest_due_age_ms: Option<i64> as Nullable<BigInt>,
+        pruned: i64 as BigInt,
+    } -> ()
+}
+
+statement! {
+    /// The last pass.
+    LastPass<'a> = "last_pass.sql" {} -> (
+        Timestamptz,
+        Timestamptz,
+        BigInt,
+        BigInt,
+        BigInt,
+        BigInt,
+        Nullable<Text>,
+        BigInt,
+        Nullable<Timestamptz>,
+        BigInt,
+    )
+}
+
+statement! {
+    /// Removes old terminal claims.
+    PruneClaims<'a> = "prune_claims.sql" {
+        retention_ms: i64 as BigInt,
+    } -> ()
+}
+
+statement! {
+    /// Removes old events.
+    PruneEvents<'a> = "prune_events.sql" {
+        retention_ms: i64 as BigInt,
+    } -> BigInt
+}
+
+statement! {
+    /// Sizes of the tables that the self-check walks by block.
+    BlocksToCheck<'a> = "blocks_to_check.sql" {} -> (BigInt, BigInt)
+}
+
+statement! {
+    /// Entities that break I2 or I3.
+    CheckEntities<'a> = "check_entities.sql" {
+        from_block: i64 as BigInt,
+        to_block: i64 as BigInt,
+    } -> (Text, Text, Text, Nullable<Text>, Nullable<BigInt>)
+}
+
+statement! {
+    /// Leases without their claim.
+    CheckLeases<'a> = "check_leases.sql" {
+        from_block: i64 as BigInt,
+        to_block: i64 as BigInt,
+    } -> (Text, Text, BigInt)
+}
+
+statement! {
+    /// Active claims that are not current or have no lease.
+    CheckActive<'a> = "check_active.sql" {
+        after_tenant: &'a str as Text,
+        after_entity: &'a str as Text,
+    } -> (Text, Text, Text, BigInt, Bool, Bool, Bool)
+}
+
+statement! {
+    /// Superseded claims that have no lease.
+    CheckSuperseded<'a> = "check_superseded.sql" {
+        after_tenant: &'a str as Text,
+        after_entity: &'a str as Text,
+        after_consumer: &'a str as Text,
+        after_epoch: i64 as BigInt,
+    } -> (Text, Text, Text, BigInt, Bool, Bool)
+}
