@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_secs(60);
 /// A round that took long is followed by a rest this many times as long, so that the check never
 /// takes more than a small share of a core.
-const REST: u32 = 20;
+const REST: u32 = 50;
 /// Findings of one round that are logged one by one; the others are only counted.
 const LOGGED_MAX: u64 = 100;
 

@@ -109,7 +109,7 @@ async fn those_due_for_longer_than_the_span_go_while_the_fresh_ones_are_held() {
     let braked = next(&db, &[], &[]).await;
     assert_eq!((braked.code, braked.told(&COUNTS)), (3, held(15, 60)), "{braked:?}");
     let gone = "SELECT count(*) FROM consumer_claims
-         WHERE state = 'expired' AND consumer_id LIKE 'old_%'";
+         WHERE state = 'expired' AND starts_with(consumer_id, 'old_')";
     assert_eq!(db.number(gone).await, 15);
     db.check_invariants().await;
 }

@@ -18,7 +18,7 @@ async fn next(db: &TestDatabase, arguments: &[&str], settings: &[(&str, &str)]) 
 /// How many claims and events of a group there are.
 async fn kept(db: &TestDatabase, group: &str) -> (i64, i64) {
     let count = async |table: &str| {
-        let of = format!("SELECT count(*) FROM {table} WHERE consumer_id LIKE '{group}_%'");
+        let of = format!("SELECT count(*) FROM {table} WHERE starts_with(consumer_id, '{group}_')");
         db.number(&of).await
     };
     (count("consumer_claims").await, count("claim_events").await)
@@ -29,8 +29,8 @@ async fn highest_pruned(db: &TestDatabase) -> i64 {
 }
 
 async fn highest_of(db: &TestDatabase, group: &str) -> i64 {
-    let highest = "SELECT max(sequence) FROM claim_events WHERE consumer_id LIKE";
-    db.number(&format!("{highest} '{group}_%'")).await
+    let highest = "SELECT max(sequence) FROM claim_events WHERE starts_with(consumer_id,";
+    db.number(&format!("{highest} '{group}_')")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,6 +76,7 @@ async fn what_is_older_than_the_retention_goes_and_everything_else_stays() {
     assert_eq!(shorter.count("pruned"), 60, "{shorter:?}");
     assert_eq!(kept(&db, "young").await, (0, 0));
     assert_eq!(lasting().await, before);
+    db.check_invariants().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,6 +91,7 @@ async fn the_highest_sequence_that_went_is_recorded_whatever_lies_below_it() {
     assert_eq!(kept(&db, "young").await, (3, 6));
     // Whoever resumes from one of the young ones is refused, and misses nothing unawares.
     assert_eq!(highest_pruned(&db).await, highest);
+    db.check_invariants().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,6 +105,7 @@ async fn more_than_one_step_is_removed_in_one_pass() {
     assert_eq!(kept(&db, "old").await, (0, 0));
     assert_eq!(kept(&db, "young").await, (10, 20));
     assert_eq!(highest_pruned(&db).await, gone);
+    db.check_invariants().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,4 +132,5 @@ async fn a_pass_that_only_prunes_expires_nothing() {
     assert_eq!(expired(&db).await, 0);
     assert_eq!(states(&db).await, [("active".to_owned(), 2)]);
     assert_eq!(db.number("SELECT sum(pruned)::bigint FROM reaper_passes").await, 30);
+    db.check_invariants().await;
 }

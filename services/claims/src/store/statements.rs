@@ -380,8 +380,8 @@ pub fn session_settings() -> String {
 #[must_use]
 pub fn all_statements() -> Vec<(&'static str, &'static str)> {
     use super::reap::statements::{
-        BlocksToCheck, CheckActive, CheckEntities, CheckLeases, CheckSuperseded, ExpiredLately,
-        LastPass, PruneClaims, PruneEvents, RecordPass, ScanLeases,
+        BlocksToCheck, CheckActive, CheckEntities, CheckLeases, CheckSuperseded, CompareHolds,
+        ExpiredLately, LastPass, PruneClaims, PruneEvents, RecordPass, ScanLeases,
     };
     macro_rules! all {
         ($($name:ident),* $(,)?) => {
@@ -415,6 +415,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         LastPass,
         PruneClaims,
         PruneEvents,
+        CompareHolds,
         BlocksToCheck,
         CheckEntities,
         CheckLeases,

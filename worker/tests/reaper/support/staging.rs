@@ -44,12 +44,13 @@ pub(crate) async fn superseded(db: &TestDatabase, group: &str, count: usize, ago
         }
     }
     let lease = Duration::from_secs(30);
-    move_back(db, &format!("superseded AND consumer_id LIKE '{group}_%'"), ago + lease).await;
+    move_back(db, &format!("superseded AND starts_with(consumer_id, '{group}_')"), ago + lease)
+        .await;
 }
 
 /// Moves all times of a group's live claims into the past.
 pub(crate) async fn age(db: &TestDatabase, group: &str, by: Duration) {
-    move_back(db, &format!("consumer_id LIKE '{group}_%'"), by).await;
+    move_back(db, &format!("starts_with(consumer_id, '{group}_')"), by).await;
 }
 
 async fn move_back(db: &TestDatabase, which: &str, by: Duration) {

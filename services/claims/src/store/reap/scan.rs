@@ -43,19 +43,8 @@ pub struct Candidate {
     pub due_at: Timestamp,
 }
 
-type ScanRow = (
-    i64,
-    i64,
-    i64,
-    Option<Time>,
-    Time,
-    Vec<String>,
-    Vec<String>,
-    Vec<i64>,
-    Vec<bool>,
-    Vec<Time>,
-    Vec<Time>,
-);
+type LapsedLease = (String, String, i64, bool, Time, Time);
+type ScanRow = (i64, i64, i64, Option<Time>, Time, Vec<LapsedLease>);
 
 /// Scans once, within the time limit that the database keeps.
 pub(super) async fn scan(
@@ -80,25 +69,11 @@ pub(super) async fn scan(
     let lately: i64 = lately.get_result(c).await?;
     c.batch_execute("COMMIT").await?;
 
-    let (
-        live,
-        active,
-        lapsed,
-        oldest,
-        now,
-        tenants,
-        consumers,
-        epochs,
-        superseded,
-        expiries,
-        heard,
-    ) = row;
+    let (live, active, lapsed, oldest, now, leases) = row;
     let (now, liveness) = (now.0, liveness(signed, resumed, grace));
-    let mut candidates = Vec::with_capacity(epochs.len());
+    let mut candidates = Vec::with_capacity(leases.len());
     let mut unreadable = 0;
-    let keys = tenants.iter().zip(&consumers).zip(&epochs);
-    let leases = superseded.iter().zip(&expiries).zip(&heard);
-    for (((tenant, consumer), epoch), ((superseded, expires), heard)) in keys.zip(leases) {
+    for (tenant, consumer, epoch, superseded, expires, heard) in &leases {
         match claim_id(tenant, consumer, *epoch) {
             Ok(id) => {
                 let takeable_at = takeable_at(expires.0, heard.0, &liveness, now);

@@ -2,7 +2,10 @@
 
 use crate::store::rows::Time;
 use crate::store::statement::statement;
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Record, Text, Timestamptz};
+
+/// A lapsed lease as the scan tells it: key, superseded, expiry, when its holder was heard of.
+type LapsedLease = (Text, Text, BigInt, Bool, Timestamptz, Timestamptz);
 
 statement! {
     /// The reaper's scan.
@@ -14,12 +17,7 @@ statement! {
         BigInt,
         Nullable<Timestamptz>,
         Timestamptz,
-        Array<Text>,
-        Array<Text>,
-        Array<BigInt>,
-        Array<Bool>,
-        Array<Timestamptz>,
-        Array<Timestamptz>,
+        Array<Record<LapsedLease>>,
     )
 }
 
@@ -75,6 +73,11 @@ statement! {
     PruneEvents<'a> = "prune_events.sql" {
         retention_ms: i64 as BigInt,
     } -> BigInt
+}
+
+statement! {
+    /// Whether entities, claims and leases agree.
+    CompareHolds<'a> = "compare_holds.sql" {} -> Bool
 }
 
 statement! {
