@@ -1,57 +1,62 @@
-//! What is measured: a private Postgres with safe settings and a claim-server on it.
+//! Where it is measured: a private Postgres with safe settings and this version's schema.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use claims::cluster::{Cluster, PostgresPrograms};
 use claims::store::{Database, migrations};
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// A cluster and a server; both end with it.
+/// A cluster in the temporary folder; its data go with it. A run that is interrupted leaves them.
 pub(crate) struct Stage {
-    server: Child,
-    address: String,
     programs: PathBuf,
     url: String,
-    _cluster: Cluster,
+    cluster: Cluster,
     folder: PathBuf,
 }
 
 impl Stage {
-    /// Starts both.
+    /// Starts it.
     pub(crate) fn set() -> Result<Self> {
         let programs = PostgresPrograms::locate()?;
         let pgbench = programs.folder().to_path_buf();
         let folder = std::env::temp_dir().join(format!("claim-bench-{}", std::process::id()));
         let cluster = Cluster::durable(programs, &folder.join("postgres"))?;
         let url = cluster.url("postgres");
+        let stage = Self { programs: pgbench, url, cluster, folder };
         let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(migrations::migrate(&Database::parse(&url)?))?;
-
-        let binary = std::env::current_exe()?.with_file_name("claim-server");
-        if !binary.exists() {
-            bail!("{} is missing; build the workspace in the same profile", binary.display());
-        }
-        let mut server = Command::new(binary)
-            .arg("serve")
-            .env("DATABASE_URL", &url)
-            .env("CLAIM_LISTEN", "127.0.0.1:0")
-            .env("CLAIM_METRICS_LISTEN", "127.0.0.1:0")
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdout = server.stdout.take().context("a pipe")?;
-        let mut ready = String::new();
-        BufReader::new(stdout).read_line(&mut ready)?;
-        let (_, address) = ready.trim().rsplit_once(' ').context("no ready line")?;
-        let address = address.to_owned();
-        Ok(Self { server, address, programs: pgbench, url, _cluster: cluster, folder })
+        runtime.block_on(migrations::migrate(&Database::parse(&stage.url)?))?;
+        Ok(stage)
     }
 
-    /// Where the server listens.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
+    /// The database, for every program.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The same database, whose sessions are begun with these Postgres settings.
+    pub(crate) fn url_with(&self, settings: &[(&str, &str)]) -> Result<String> {
+        let mut options = String::new();
+        for (name, value) in settings {
+            if !value
+                .bytes()
+                .chain(name.bytes())
+                .all(|b| b.is_ascii_alphanumeric() || b"._".contains(&b))
+            {
+                bail!("{name}={value} would have to be quoted");
+            }
+            options.push_str(&format!("-c%20{name}%3D{value}%20"));
+        }
+        Ok(format!("{}?options={options}", self.url))
+    }
+
+    /// What Postgres says.
+    pub(crate) fn log(&self) -> &Path {
+        self.cluster.log()
+    }
+
+    /// A folder for what a measurement has to keep for a while.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// pgbench on the same database.
@@ -64,9 +69,9 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // The cluster's data follow when nothing uses them any more.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        // The data follow when nothing uses them any more, wherever they found their place.
+        let _ = self.cluster.stop_immediately();
+        let _ = std::fs::remove_dir_all(self.cluster.folder());
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -1,11 +1,13 @@
 //! Real programs on a real Postgres, and what cuts the lines between them.
 #![allow(dead_code, reason = "each test program uses its share")]
 
+pub(crate) mod holders;
 pub(crate) mod limits;
 pub(crate) mod own_database;
 pub(crate) mod page_tokens;
 pub(crate) mod probes;
 pub(crate) mod raw;
+pub(crate) mod reaper;
 pub(crate) mod refusal;
 pub(crate) mod request;
 pub(crate) mod rows;

@@ -5,8 +5,8 @@ use crate::stage::Stage;
 use anyhow::{Context, Result, bail};
 use std::time::Duration;
 
-const MINT: &str = include_str!("../sql/mint.sql");
-const HEARTBEAT: &str = include_str!("../sql/heartbeat.sql");
+const MINT: &str = include_str!("../../sql/calls/mint.sql");
+const HEARTBEAT: &str = include_str!("../../sql/calls/heartbeat.sql");
 
 /// Mints a second.
 pub(crate) fn mints(stage: &Stage, clients: usize, length: Duration) -> Result<f64> {

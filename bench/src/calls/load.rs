@@ -1,10 +1,15 @@
-//! Closed loops: each caller sends its next call when it has the answer to the last. Every answer
-//! is checked; a call that fails ends the measurement.
+//! Load through gRPC. Every answer is checked; a call that fails ends the measurement.
+//!
+//! Closed loops: each caller sends its next call when it has the answer to the last. Open ones: calls
+//! are sent at their times, and latencies are counted from then on, so that a server which stands
+//! still does not look fast.
 
+use crate::numbers::float;
 use anyhow::{Context, Result};
 use claim_proto::v1::claim_service_client::ClaimServiceClient;
 use claim_proto::v1::{HeartbeatRequest, MintRequest};
 use hdrhistogram::Histogram;
+use serde::Serialize;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
@@ -116,6 +121,67 @@ pub(crate) async fn heartbeats(
     measured(loops, began).await
 }
 
+/// The identity of a claim that somebody holds.
+pub(crate) struct Holder {
+    pub(crate) tenant: String,
+    pub(crate) consumer: String,
+    pub(crate) epoch: i64,
+}
+
+/// Latencies of calls that were sent at their times.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct OpenLoad {
+    pub(crate) sent: u64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) p999_ms: f64,
+    pub(crate) max_ms: f64,
+}
+
+/// Heartbeats at a rate, of one holder after the other.
+pub(crate) async fn open_heartbeats(
+    address: &str,
+    holders: &[Holder],
+    rate: u32,
+    length: Duration,
+) -> Result<OpenLoad> {
+    let clients = clients(address, CONNECTIONS).await?;
+    let mut under_way = JoinSet::new();
+    let began = Instant::now();
+    for (number, (holder, client)) in holders.iter().cycle().zip(clients.iter().cycle()).enumerate()
+    {
+        let due =
+            began + Duration::from_secs(1).mul_f64(float(number.try_into()?)? / f64::from(rate));
+        if due.duration_since(began) >= length {
+            break;
+        }
+        tokio::time::sleep_until(due.into()).await;
+        let mut client = client.clone();
+        let request = HeartbeatRequest {
+            tenant_id: holder.tenant.clone(),
+            consumer_id: holder.consumer.clone(),
+            epoch: holder.epoch,
+            ..Default::default()
+        };
+        under_way.spawn(async move {
+            let renewed = client.heartbeat(request).await?.into_inner();
+            anyhow::ensure!(renewed.lease_expire_time.is_some(), "a lease");
+            Ok(due.elapsed())
+        });
+    }
+    let mut latencies = histogram()?;
+    while let Some(latency) = under_way.join_next().await {
+        latencies.record(u64::try_from(latency??.as_micros())?.max(1))?;
+    }
+    Ok(OpenLoad {
+        sent: latencies.len(),
+        p50_ms: quantile_ms(&latencies, 0.5)?,
+        p99_ms: quantile_ms(&latencies, 0.99)?,
+        p999_ms: quantile_ms(&latencies, 0.999)?,
+        max_ms: quantile_ms(&latencies, 1.0)?,
+    })
+}
+
 /// Latencies in microseconds up to a minute.
 fn histogram() -> Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
@@ -131,9 +197,13 @@ async fn measured(mut loops: JoinSet<Result<Histogram<u64>>>, began: Instant) ->
         all.add(latencies??)?;
     }
     let seconds = began.elapsed().as_secs_f64();
-    let calls = f64::from(u32::try_from(all.len())?);
-    let millis = |share| {
-        Ok::<_, anyhow::Error>(f64::from(u32::try_from(all.value_at_quantile(share))?) / 1000.0)
-    };
-    Ok(Measured { per_second: calls / seconds, p50_ms: millis(0.5)?, p99_ms: millis(0.99)? })
+    Ok(Measured {
+        per_second: float(all.len())? / seconds,
+        p50_ms: quantile_ms(&all, 0.5)?,
+        p99_ms: quantile_ms(&all, 0.99)?,
+    })
+}
+
+fn quantile_ms(latencies: &Histogram<u64>, share: f64) -> Result<f64> {
+    Ok(float(latencies.value_at_quantile(share))? / 1000.0)
 }
