@@ -162,6 +162,8 @@ pub struct Signaled {
     pub current_claim: Option<Claim>,
     /// Whether anything changed.
     pub changed: bool,
+    /// When that was decided.
+    pub decided_at: Timestamp,
 }
 
 /// What became of a claim that looked due.

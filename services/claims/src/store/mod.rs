@@ -12,6 +12,7 @@ mod batch;
 mod connect;
 mod decisions;
 mod error;
+mod events;
 mod heartbeats;
 mod lane;
 pub mod migrations;
@@ -30,6 +31,7 @@ use crate::domain::{
 use batch::Hooks;
 use lane::Queue;
 use reads::Reads;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use connect::{
@@ -37,6 +39,10 @@ pub use connect::{
     STATEMENT_TIMEOUT,
 };
 pub use error::StoreError;
+pub use events::{
+    EventBatch, EventCursor, EventFilter, EventPage, EventQuery, EventSettings, Events, News,
+    RecordedEvent, Sequence, Subscription, Watch, WatchError, WatchFrom, WatchItem,
+};
 pub use heartbeats::Signature;
 pub use reads::{ClaimCursor, ClaimPage, ClaimQuery, EntityView};
 pub use reap::{
@@ -46,6 +52,8 @@ pub use reap::{
 
 #[cfg(any(test, feature = "testing"))]
 pub use batch::PauseHook;
+#[cfg(any(test, feature = "testing"))]
+pub use events::EVENT_WRITERS_LOCK;
 #[cfg(any(test, feature = "testing"))]
 pub use statements::{all_statements, session_settings};
 
@@ -64,6 +72,8 @@ pub struct StoreSettings {
     pub solo_lanes: usize,
     /// Calls of each kind that may wait; beyond that callers are refused.
     pub queue_bound: usize,
+    /// How watches are served.
+    pub events: EventSettings,
 }
 
 impl Default for StoreSettings {
@@ -75,6 +85,7 @@ impl Default for StoreSettings {
             authorize_lanes: 1,
             solo_lanes: 2,
             queue_bound: 8_192,
+            events: EventSettings::default(),
         }
     }
 }
@@ -86,6 +97,7 @@ pub struct ClaimStore {
     heartbeats: Queue<heartbeats::Ask, heartbeats::Reply>,
     authorizations: Queue<authorizations::Ask, Authorization>,
     reads: Reads,
+    events: Events,
 }
 
 /// Fresh randomness for a write token; the one place where tokens come from.
@@ -137,7 +149,8 @@ impl ClaimStore {
         lane::start(&service, &waiting, database, program, settings.authorize_lanes);
 
         let reads = Reads::new(database, program);
-        Self { decisions, heartbeats, authorizations, reads }
+        let events = Events::new(database, program, reads.clone(), settings.events.clone());
+        Self { decisions, heartbeats, authorizations, reads, events }
     }
 
     /// Claims an entity (M). The token goes with the answer; only its digest came in.
@@ -203,6 +216,14 @@ impl ClaimStore {
         self.reads.claim(id).await
     }
 
+    /// Those of some claims that there are, with the database time of the read.
+    pub async fn get_claims(
+        &self,
+        ids: Vec<ClaimId>,
+    ) -> Result<(BTreeMap<ClaimId, Claim>, Timestamp), StoreError> {
+        self.reads.claims(ids).await
+    }
+
     /// An entity and its current claim.
     pub async fn get_entity(&self, key: EntityKey) -> Result<EntityView, StoreError> {
         self.reads.entity(key).await
@@ -211,6 +232,12 @@ impl ClaimStore {
     /// A page of claims.
     pub async fn list_claims(&self, query: ClaimQuery) -> Result<ClaimPage, StoreError> {
         self.reads.list(query).await
+    }
+
+    /// What has happened, as a listing and as it goes on.
+    #[must_use]
+    pub const fn events(&self) -> &Events {
+        &self.events
     }
 
     /// How the reapers are doing, by the last pass of any of them.

@@ -104,7 +104,8 @@ impl Reads {
         }
     }
 
-    async fn run<T: Send + 'static>(
+    /// Runs a read on the next free connection, in a task of its own.
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         read: impl for<'c> FnOnce(&'c mut AsyncPgConnection) -> Reading<'c, T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -115,12 +116,20 @@ impl Reads {
     }
 
     pub(super) async fn claim(&self, id: ClaimId) -> Result<(Claim, Timestamp), StoreError> {
-        let wanted = id.clone();
-        let (mut claims, now) = self
-            .run(move |c| async move { within(read_claims(c, &[&wanted])).await }.boxed())
-            .await?;
+        let (mut claims, now) = self.claims(vec![id.clone()]).await?;
         let claim = claims.remove(&id).ok_or(Refusal::ClaimNotFound)?;
         Ok((claim, now))
+    }
+
+    pub(super) async fn claims(
+        &self,
+        ids: Vec<ClaimId>,
+    ) -> Result<(BTreeMap<ClaimId, Claim>, Timestamp), StoreError> {
+        let read = async move |c: &AsyncPgConnection| {
+            let ids: Vec<&ClaimId> = ids.iter().collect();
+            within(read_claims(c, &ids)).await
+        };
+        self.run(move |c| async move { read(c).await }.boxed()).await
     }
 
     pub(super) async fn entity(&self, key: EntityKey) -> Result<EntityView, StoreError> {
@@ -191,7 +200,8 @@ fn pool(database: &Database, name: String, size: usize) -> Pool<AsyncPgConnectio
     pool.expect("the pool has a runtime")
 }
 
-type Reading<'c, T> = BoxFuture<'c, Result<T, TransactionError>>;
+/// What a read is on a connection.
+pub(super) type Reading<'c, T> = BoxFuture<'c, Result<T, TransactionError>>;
 
 async fn within<T>(
     read: impl Future<Output = Result<T, TransactionError>>,

@@ -379,6 +379,10 @@ pub fn session_settings() -> String {
 #[cfg(any(test, feature = "testing"))]
 #[must_use]
 pub fn all_statements() -> Vec<(&'static str, &'static str)> {
+    use super::events::statements::{
+        ReadEventBounds, ReadEventWriters, ReadEvents, ReadEventsOfConsumer, ReadEventsOfEntity,
+        ReadLastEvent,
+    };
     use super::reap::statements::{
         BlocksToCheck, CheckActive, CheckEntities, CheckLeases, CheckSuperseded, CompareHolds,
         ExpiredLately, LastPass, PruneClaims, PruneEvents, RecordPass, ScanLeases,
@@ -421,6 +425,12 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         CheckLeases,
         CheckActive,
         CheckSuperseded,
+        ReadEventBounds,
+        ReadEventWriters,
+        ReadLastEvent,
+        ReadEvents,
+        ReadEventsOfEntity,
+        ReadEventsOfConsumer,
         ListClaimsOfEntity,
         ListClaimsOfRunner,
         ListClaimsOfTenant,

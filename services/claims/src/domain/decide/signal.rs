@@ -20,7 +20,7 @@ pub(super) fn decide_signal(
     let mut current = world.current_claim(&command.entity).cloned();
     let mut release = Release::default();
     let Some(state) = state_after_signal(&entity, command.signal)? else {
-        return Ok(signaled(command, entity, current, release, false));
+        return Ok(signaled(command, entity, current, release, false, now));
     };
     if command.signal == EntitySignal::Kill {
         for claim in world.live_claims(&command.entity) {
@@ -35,7 +35,7 @@ pub(super) fn decide_signal(
     }
     entity.state = state;
     release.changes.push(Change::Entity(command.entity.clone(), entity.clone()));
-    Ok(signaled(command, entity, current, release, true))
+    Ok(signaled(command, entity, current, release, true, now))
 }
 
 /// The state that a signal leads to, or none if its effect already holds.
@@ -71,6 +71,7 @@ fn signaled(
     current_claim: Option<Claim>,
     release: Release,
     changed: bool,
+    now: Timestamp,
 ) -> Decision {
     let Release { changes, mut events } = release;
     if changed {
@@ -88,6 +89,7 @@ fn signaled(
         });
     }
     let key = command.entity.clone();
-    let answer = Answer::Signaled(Signaled { key, entity, current_claim, changed });
+    let signaled = Signaled { key, entity, current_claim, changed, decided_at: now };
+    let answer = Answer::Signaled(signaled);
     Decision { changes, events, answer }
 }
