@@ -1,6 +1,6 @@
 //! What every call goes through, outermost first:
 //!
-//! 1. [`span`]: one span for the call, and one line of log at its end.
+//! 1. [`span`]: one span for the call, and one line of log at its end, or where a stream begins.
 //! 2. [`drain`]: once the server drains, new calls are turned away.
 //! 3. [`deadline`]: a call has a limited time, its caller's or ours.
 //! 4. A panic is caught and answered as a fault of ours.
@@ -8,11 +8,11 @@
 //!
 //! Each is a function in a file of its own; [`Calls`] is the only tower service.
 
-mod deadline;
+pub(crate) mod deadline;
 pub(crate) mod drain;
-mod malformed;
+pub(crate) mod malformed;
 mod method;
-mod span;
+pub(crate) mod span;
 
 use crate::status;
 use deadline::Deadline;
@@ -72,7 +72,7 @@ where
         self.services.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         // The one that was found ready serves the call.
         let next = self.services.clone();
         let services = mem::replace(&mut self.services, next);
@@ -80,6 +80,7 @@ where
         // Here and not in the future: tonic's own timer, which we must come before, starts as soon
         // as this returns.
         let deadline = Deadline::of(method, request.headers());
+        request.extensions_mut().insert(deadline);
         let call = answer(services, self.drain.clone(), method, deadline, request);
         Box::pin(span::observed(method, call).map(Ok))
     }

@@ -1,31 +1,36 @@
 //! `claim.v1.ClaimService`: each call is converted, put to the store, and its answer converted
 //! back. What may happen to a claim is decided elsewhere.
 
+use crate::beat::{self, HEARTBEAT_TIMEOUT};
+use crate::calls::deadline::Deadline;
+use crate::keep_alive::{self, KeepAlives};
 use crate::status;
 use crate::subject::checked;
-use crate::wire::{answer, request};
+use crate::watches::{self, Watches};
+use crate::wire::{answer, events, request, stream};
 use claim_proto::v1;
 use claim_proto::v1::claim_service_server::ClaimService;
 use claims::store::{ClaimStore, fresh_write_token};
-use futures_util::stream::Empty;
 use tonic::{Request, Response, Status, Streaming};
 
 /// The calls of runners, of the stores they write to, and of those who look on.
 pub(crate) struct Claims {
     store: ClaimStore,
+    keep_alives: KeepAlives,
+    watches: Watches,
 }
 
 impl Claims {
     /// Serves from that store.
-    pub(crate) fn new(store: ClaimStore) -> Self {
-        Self { store }
+    pub(crate) fn new(store: ClaimStore, keep_alives: KeepAlives, watches: Watches) -> Self {
+        Self { store, keep_alives, watches }
     }
 }
 
 #[tonic::async_trait]
 impl ClaimService for Claims {
-    type KeepAliveStream = Empty<Result<v1::KeepAliveResponse, Status>>;
-    type WatchClaimEventsStream = Empty<Result<v1::WatchClaimEventsResponse, Status>>;
+    type KeepAliveStream = keep_alive::Answers;
+    type WatchClaimEventsStream = watches::Items;
 
     async fn mint(
         &self,
@@ -48,16 +53,20 @@ impl ClaimService for Claims {
 
     async fn heartbeat_batch(
         &self,
-        _request: Request<v1::HeartbeatBatchRequest>,
+        request: Request<v1::HeartbeatBatchRequest>,
     ) -> Result<Response<v1::HeartbeatBatchResponse>, Status> {
-        Err(status::unimplemented())
+        let until = Deadline::of_parts(request.extensions(), HEARTBEAT_TIMEOUT);
+        let batch = stream::heartbeats(request.get_ref()).map_err(|no| status::invalid(&no))?;
+        let outcomes = beat::all(&self.store, batch, until).await;
+        Ok(Response::new(stream::batch_answered(outcomes)))
     }
 
     async fn keep_alive(
         &self,
-        _request: Request<Streaming<v1::KeepAliveRequest>>,
+        request: Request<Streaming<v1::KeepAliveRequest>>,
     ) -> Result<Response<Self::KeepAliveStream>, Status> {
-        Err(status::unimplemented())
+        let deadline = Deadline::of_stream(request.extensions());
+        Ok(Response::new(self.keep_alives.open(request.into_inner(), deadline)))
     }
 
     async fn done(
@@ -107,15 +116,19 @@ impl ClaimService for Claims {
 
     async fn list_claim_events(
         &self,
-        _request: Request<v1::ListClaimEventsRequest>,
+        request: Request<v1::ListClaimEventsRequest>,
     ) -> Result<Response<v1::ListClaimEventsResponse>, Status> {
-        Err(status::unimplemented())
+        let query = checked(events::list(request.get_ref()))?;
+        let page = self.store.events().list(query.clone()).await.map_err(status::of)?;
+        Ok(Response::new(events::listed(&query, &page)))
     }
 
     async fn watch_claim_events(
         &self,
-        _request: Request<v1::WatchClaimEventsRequest>,
+        request: Request<v1::WatchClaimEventsRequest>,
     ) -> Result<Response<Self::WatchClaimEventsStream>, Status> {
-        Err(status::unimplemented())
+        let deadline = Deadline::of_stream(request.extensions());
+        let asked = checked(events::watch(request.get_ref()))?;
+        Ok(Response::new(self.watches.open(asked, deadline).await?))
     }
 }

@@ -10,7 +10,7 @@ use claims::program::Shutdown;
 use claims::store::ClaimStore;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -18,6 +18,8 @@ use tonic_health::server::HealthReporter;
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// A database that takes longer to answer one cheap question does not serve anybody.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// For how long the database may fail until streams are told to look for another server.
+const AWAY_AFTER: Duration = Duration::from_secs(2);
 /// What the health service answers for: the server as a whole, and each service.
 const SERVICES: [&str; 3] = ["", CLAIM_SERVICE, CLAIM_ADMIN_SERVICE];
 
@@ -59,12 +61,14 @@ impl Readiness {
 pub(crate) struct Health {
     reporter: HealthReporter,
     readiness: watch::Sender<Readiness>,
+    database_away: watch::Sender<bool>,
 }
 
 impl Health {
     /// Nothing is served until something was found out.
     pub(crate) async fn new(reporter: HealthReporter) -> Self {
-        let health = Self { reporter, readiness: watch::Sender::new(Readiness::Starting) };
+        let readiness = watch::Sender::new(Readiness::Starting);
+        let health = Self { reporter, readiness, database_away: watch::Sender::new(false) };
         health.publish(Readiness::Starting).await;
         health
     }
@@ -74,14 +78,29 @@ impl Health {
         self.readiness.subscribe()
     }
 
+    /// Whether the database has failed for too long to wait for it here: for 2 s at the last look.
+    pub(crate) fn database_away(&self) -> watch::Receiver<bool> {
+        self.database_away.subscribe()
+    }
+
     /// Asks the database until `shutdown`; when this returns, all know that the server drains.
     pub(crate) async fn keep(self, store: ClaimStore, shutdown: Shutdown) {
         let mut ticks = interval(PROBE_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let probing = async {
+            let mut failing_since = None;
             loop {
                 ticks.tick().await;
-                self.publish(probe(&store).await).await;
+                let asked = Instant::now();
+                let found = probe(&store).await;
+                failing_since = match found {
+                    Readiness::DatabaseUnavailable => failing_since.or(Some(asked)),
+                    Readiness::Starting | Readiness::Ready | Readiness::Draining => None,
+                };
+                let is_away = failing_since.is_some_and(|since| since.elapsed() >= AWAY_AFTER);
+                self.database_away
+                    .send_if_modified(|was_away| std::mem::replace(was_away, is_away) != is_away);
+                self.publish(found).await;
             }
         };
         tokio::select! {

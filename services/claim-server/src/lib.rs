@@ -9,11 +9,13 @@
 //! `liveness` signs that this server can hear heartbeats, and `probes` tells orchestrators.
 
 mod admin_service;
+mod beat;
 mod calls;
 mod claim_service;
 pub mod config;
 mod health;
 mod jitter;
+mod keep_alive;
 mod liveness;
 mod page_token;
 mod probes;
@@ -21,6 +23,7 @@ mod reason;
 pub mod server;
 mod status;
 mod subject;
+mod watches;
 mod wire;
 
 pub use config::Config;

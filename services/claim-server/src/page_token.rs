@@ -1,10 +1,15 @@
 //! Page tokens: a position in a listing and the conditions it belongs to, as base64url. They are
 //! opaque to callers and hold nothing that the page before did not show.
+//!
+//! Here are those of listings of claims; [`events`] has those of events.
+
+pub(crate) mod events;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claims::domain::{ConsumerId, EntityUrl, Epoch, InvalidField, RunnerId, Timestamp};
 use claims::store::{ClaimCursor, ClaimQuery};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::ops::RangeInclusive;
@@ -39,18 +44,15 @@ pub(crate) fn write(cursor: &ClaimCursor, query: &ClaimQuery) -> String {
         c: cursor.consumer.to_string(),
         e: cursor.epoch.get(),
     };
-    // Strings and numbers always have a JSON form.
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&content).unwrap_or_default())
+    sealed(&content)
 }
 
 /// The position that a token names. Refused under `page_token` if it is none of ours, or if it
 /// came with other conditions; the size of a page is no condition.
 pub(crate) fn read(token: &str, query: &ClaimQuery) -> Result<ClaimCursor, InvalidField> {
-    let unknown = || InvalidField::new("page_token", "is not a token of this service");
-    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| unknown())?;
-    let content: Content = serde_json::from_slice(&bytes).map_err(|_| unknown())?;
+    let content: Content = opened(token)?;
     if content.q != conditions(query) {
-        return Err(InvalidField::new("page_token", "belongs to a request with other conditions"));
+        return Err(of_others());
     }
     if !CLAIM_TIMES.contains(&content.t) {
         return Err(unknown());
@@ -64,23 +66,42 @@ pub(crate) fn read(token: &str, query: &ClaimQuery) -> Result<ClaimCursor, Inval
 
 fn conditions(query: &ClaimQuery) -> String {
     let ClaimQuery { tenant, entity, runner, states, lapsed_only, page_size: _, after: _ } = query;
-    let mut digest = Sha256::new();
-    // Each text ends with a zero byte, which no name can hold.
-    for text in [
+    let names = [
         tenant.as_str(),
         entity.as_ref().map_or("", EntityUrl::as_str),
         runner.as_ref().map_or("", RunnerId::as_str),
         if *lapsed_only { "lapsed" } else { "" },
-    ] {
+    ];
+    digest(names.into_iter().chain(states.iter().map(|state| state.as_str())))
+}
+
+fn digest<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
+    let mut digest = Sha256::new();
+    // Each text ends with a zero byte, which no name can hold.
+    for text in texts {
         digest.update(text);
-        digest.update([0]);
-    }
-    for state in states {
-        digest.update(state.as_str());
         digest.update([0]);
     }
     let digest: [u8; 32] = digest.finalize().into();
     URL_SAFE_NO_PAD.encode(&digest[..CONDITIONS_BYTES])
+}
+
+fn sealed(content: &impl Serialize) -> String {
+    // Strings and numbers always have a JSON form.
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(content).unwrap_or_default())
+}
+
+fn opened<T: DeserializeOwned>(token: &str) -> Result<T, InvalidField> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| unknown())?;
+    serde_json::from_slice(&bytes).map_err(|_| unknown())
+}
+
+fn unknown() -> InvalidField {
+    InvalidField::new("page_token", "is not a token of this service")
+}
+
+fn of_others() -> InvalidField {
+    InvalidField::new("page_token", "belongs to a request with other conditions")
 }
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ pub(crate) enum Reason {
     DatabaseUnavailable,
     Draining,
     TimedOut,
-    Unimplemented,
+    EventsPruned,
+    WatcherTooSlow,
     Internal,
 }
 
@@ -56,7 +57,8 @@ impl Reason {
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::Draining => "DRAINING",
             Self::TimedOut => "TIMED_OUT",
-            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::EventsPruned => "EVENTS_PRUNED",
+            Self::WatcherTooSlow => "WATCHER_TOO_SLOW",
             Self::Internal => "INTERNAL",
         }
     }
@@ -79,10 +81,10 @@ impl Reason {
             | Self::CeilingReached
             | Self::LeaseLapsed => Code::FailedPrecondition,
             Self::WriteTokenInvalid => Code::PermissionDenied,
-            Self::Overloaded => Code::ResourceExhausted,
+            Self::Overloaded | Self::WatcherTooSlow => Code::ResourceExhausted,
             Self::DatabaseUnavailable | Self::Draining => Code::Unavailable,
             Self::TimedOut => Code::DeadlineExceeded,
-            Self::Unimplemented => Code::Unimplemented,
+            Self::EventsPruned => Code::OutOfRange,
             Self::Internal => Code::Internal,
         }
     }

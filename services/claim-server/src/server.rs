@@ -1,11 +1,14 @@
 //! The server: bound first, then run until it is asked to end, then drained within bounds.
 
 use crate::admin_service::Admin;
+use crate::beat::HEARTBEAT_TIMEOUT;
 use crate::calls::CallLayer;
 use crate::calls::drain::Drain;
 use crate::claim_service::Claims;
 use crate::config::Config;
 use crate::health::{Health, Readiness};
+use crate::keep_alive::KeepAlives;
+use crate::watches::Watches;
 use crate::{liveness, probes};
 use claim_proto::v1::claim_admin_service_server::ClaimAdminServiceServer;
 use claim_proto::v1::claim_service_server::ClaimServiceServer;
@@ -29,6 +32,10 @@ const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most calls in flight on one connection; the others wait at the client. One connection may carry
 /// the heartbeats of a host with some hundred runners, and must not be all that is served.
 const CONNECTION_STREAMS_MAX: u32 = 1024;
+/// Most bytes of one call's request that wait here unread, until its sender has to wait. Less than
+/// what may wait on a connection, 1 MiB by default, so that one stream that is not read does not
+/// keep the others of its connection from being heard.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// How often a silent connection is asked whether its peer still lives, and how long it may take
 /// to answer. A peer that vanished without a word is noticed within their sum.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -36,6 +43,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// From NOT_SERVING to the closing of connections: for watchers of our health to look elsewhere,
 /// and for callers to learn the reason from us rather than from a refused connection.
 const DRAIN_NOTICE: Duration = Duration::from_millis(500);
+/// How long streams may take to end once the drain has begun: as long as their last heartbeat. A
+/// client that does not read takes as long as it is let.
+const STREAMS_END_TIMEOUT: Duration = HEARTBEAT_TIMEOUT;
 /// For the last answers to reach the network. A peer that never spoke, or a health watch, would
 /// keep its connection open for as long as it likes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -106,7 +116,10 @@ impl Server {
 
         let drain = Drain::default();
         let close = CancellationToken::new();
-        let routes = routes(&store)?.add_service(health_service).prepare();
+        let keep_alives = KeepAlives::new(store.clone(), drain.clone(), health.database_away());
+        let herald = tokio::spawn(keep_alives.herald());
+        let watches = Watches::new(store.events().clone(), drain.clone());
+        let routes = routes(&store, keep_alives, watches)?.add_service(health_service).prepare();
         let grpc = tokio::spawn(serve_grpc(grpc, routes, drain.clone(), close.clone()));
         tracing::info!(%address, "gRPC is served on {address}, probes on {probes_address}");
 
@@ -115,6 +128,7 @@ impl Server {
         let health = tokio::spawn(health.keep(store, shutdown));
         let ended = until_drained(grpc, health, &drain, &close, config.shutdown_grace).await;
         signer.abort();
+        herald.abort();
         probes.abort();
         ended
     }
@@ -128,8 +142,12 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerEr
 }
 
 /// The services of the contract, and reflection on them for clients without proto files.
-fn routes(store: &ClaimStore) -> Result<Routes, ServerError> {
-    let claims = ClaimServiceServer::new(Claims::new(store.clone()))
+fn routes(
+    store: &ClaimStore,
+    keep_alives: KeepAlives,
+    watches: Watches,
+) -> Result<Routes, ServerError> {
+    let claims = ClaimServiceServer::new(Claims::new(store.clone(), keep_alives, watches))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     let admin = ClaimAdminServiceServer::new(Admin::new(store.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
@@ -155,6 +173,7 @@ async fn serve_grpc(
     let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
     tonic::transport::Server::builder()
         .max_concurrent_streams(CONNECTION_STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .layer(CallLayer::new(drain))
@@ -189,12 +208,17 @@ async fn until_drained(
         }
     }
     let deadline = Instant::now() + shutdown_grace;
+    let streams_deadline = deadline.min(Instant::now() + STREAMS_END_TIMEOUT);
     drain.begin();
-    tracing::info!("draining; {} calls are in flight", drain.in_flight());
+    let (calls, streams) = (drain.in_flight(), drain.streams());
+    tracing::info!("draining; {calls} calls are in flight, {streams} streams are told to end");
     sleep(DRAIN_NOTICE.min(shutdown_grace)).await;
     close.cancel();
     if timeout_at(deadline, drain.finished()).await.is_err() {
         tracing::warn!("{} calls were cut off by the end of the drain", drain.in_flight());
+    }
+    if timeout_at(streams_deadline, drain.streams_ended()).await.is_err() {
+        tracing::warn!("{} streams did not end in time and were cut off", drain.streams());
     }
     let close_deadline = deadline.min(Instant::now() + CLOSE_TIMEOUT);
     if timeout_at(close_deadline, &mut grpc).await.is_err() {

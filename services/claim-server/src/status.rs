@@ -6,10 +6,11 @@ use crate::reason::Reason;
 use crate::wire::{InvalidFields, rfc3339};
 use claim_proto::ERROR_DOMAIN;
 use claims::domain::{ClaimState, Refusal};
-use claims::store::StoreError;
+use claims::store::{StoreError, WatchError};
+use prost::Message;
 use std::collections::HashMap;
 use std::time::Duration;
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 /// When to come back to a server that has too much to do: queues of this service empty in less.
@@ -21,7 +22,7 @@ const RETRY_DATABASE: Duration = Duration::from_secs(1);
 const RETRY_DRAINING: Duration = Duration::from_millis(100);
 
 /// The key of the metadata by which a failure is found in the log.
-pub(crate) const REQUEST_ID: &str = "request_id";
+const REQUEST_ID: &str = "request_id";
 
 /// The status of a call that the store did not answer well.
 pub(crate) fn of(error: StoreError) -> Status {
@@ -110,7 +111,8 @@ fn overloaded() -> Status {
     retryable(Reason::Overloaded, "too many calls are waiting", RETRY_OVERLOADED)
 }
 
-fn database_unavailable() -> Status {
+/// The status of a call that the database does not answer.
+pub(crate) fn database_unavailable() -> Status {
     retryable(Reason::DatabaseUnavailable, "the database is unavailable", RETRY_DATABASE)
 }
 
@@ -125,16 +127,48 @@ pub(crate) fn timed_out() -> Status {
     status(Reason::TimedOut, text, vec![], ErrorDetails::new())
 }
 
-/// The status of a call of the contract that this server does not serve yet.
-pub(crate) fn unimplemented() -> Status {
-    let text = "this server does not serve this call yet".to_owned();
-    status(Reason::Unimplemented, text, vec![], ErrorDetails::new())
+/// A status as it stands among the results of a call that goes on: to one heartbeat of many. A fault
+/// of ours is logged here, since the call itself does not fail.
+pub(crate) fn told(status: &Status) -> tonic_types::Status {
+    if let Some(request_id) = request_id(status) {
+        tracing::error!(request_id, "one of many heartbeats failed, request {request_id}");
+    }
+    // The details are such a status in bytes; one without any decodes too, to nothing.
+    let details = tonic_types::Status::decode(status.details()).map(|told| told.details);
+    tonic_types::Status {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        details: details.unwrap_or_default(),
+    }
+}
+
+/// The status of a watch that ends or does not begin. Whoever was too slow need not wait before it
+/// resumes, so it is told no delay.
+pub(crate) fn of_watch(error: WatchError) -> Status {
+    let text = error.to_string();
+    let (reason, metadata) = match error {
+        WatchError::Pruned { pruned } => {
+            (Reason::EventsPruned, ("pruned_sequence", pruned.to_string()))
+        }
+        WatchError::TooSlow { last } => {
+            (Reason::WatcherTooSlow, ("last_sequence", last.to_string()))
+        }
+        WatchError::Invalid(field) => return invalid(&field.into()),
+        WatchError::Store(error) => return of(error),
+    };
+    status(reason, text, vec![metadata], ErrorDetails::new())
 }
 
 /// The status of a fault of ours. Outward goes a fixed text and an id; the log has the same id.
 pub(crate) fn internal() -> Status {
     let metadata = vec![(REQUEST_ID, format!("{:016x}", fastrand::u64(..)))];
     status(Reason::Internal, "internal error".to_owned(), metadata, ErrorDetails::new())
+}
+
+/// The id of a fault of ours, for the log; none of any other status.
+pub(crate) fn request_id(status: &Status) -> Option<String> {
+    let info = status.get_details_error_info().filter(|_| status.code() == Code::Internal)?;
+    Some(info.metadata.get(REQUEST_ID).cloned().unwrap_or_default())
 }
 
 fn retryable(reason: Reason, text: &str, delay: Duration) -> Status {

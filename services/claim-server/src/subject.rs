@@ -2,9 +2,12 @@
 
 use crate::status;
 use crate::wire::InvalidFields;
+use crate::wire::events::EventWatch;
 use crate::wire::request::AuthorizeWrite;
-use claims::domain::{ClaimId, ConsumerId, Done, EntityKey, Epoch, Heartbeat, Mint, TenantId};
-use claims::store::ClaimQuery;
+use claims::domain::{
+    ClaimId, ConsumerId, Done, EntityKey, Epoch, Heartbeat, Mint, Revoke, Signal, TenantId,
+};
+use claims::store::{ClaimQuery, EventQuery};
 use tonic::Status;
 use tracing::Span;
 
@@ -53,6 +56,18 @@ impl Subject for Done {
     }
 }
 
+impl Subject for Revoke {
+    fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
+        self.id.subject()
+    }
+}
+
+impl Subject for Signal {
+    fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
+        self.entity.subject()
+    }
+}
+
 impl Subject for AuthorizeWrite {
     fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
         (&self.tenant, None, None)
@@ -68,5 +83,17 @@ impl Subject for EntityKey {
 impl Subject for ClaimQuery {
     fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
         (&self.tenant, None, None)
+    }
+}
+
+impl Subject for EventQuery {
+    fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
+        (&self.filter.tenant, self.filter.consumer.as_ref(), None)
+    }
+}
+
+impl Subject for EventWatch {
+    fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
+        (&self.filter.tenant, self.filter.consumer.as_ref(), None)
     }
 }

@@ -3,9 +3,15 @@
 //!
 //! * [`request`]: what callers ask, checked, with every violation found and not just the first.
 //! * [`answer`]: what they are told.
+//! * [`stream`]: both, of many heartbeats in one call.
+//! * [`admin`]: both, of operators.
+//! * [`events`]: both, of those who look on.
 
+pub(crate) mod admin;
 pub(crate) mod answer;
+pub(crate) mod events;
 pub(crate) mod request;
+pub(crate) mod stream;
 mod time;
 mod violations;
 

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use support::page_tokens::PageTokens;
 use support::raw::{self, Answer, Connection};
 use support::refusal::Refusal;
-use support::request::{CALLS, FieldValue, Request, duration, request_type};
+use support::request::{CALLS, FieldValue, Request, beat, duration, enum_number, request_type};
 use support::{Server, limits, mint};
 use tonic::Code;
 
@@ -28,11 +28,16 @@ fn good(call: &'static str, entity: &str, consumer: &str) -> Request {
     let request = Request::to(call);
     match call {
         "Mint" => request.with("entity_url", entity).with("consumer_id", consumer),
-        "Heartbeat" | "Done" | "GetClaim" => request.with("consumer_id", consumer).with("epoch", 1),
+        "Heartbeat" | "Done" | "GetClaim" | "RevokeClaim" => {
+            request.with("consumer_id", consumer).with("epoch", 1)
+        }
+        "HeartbeatBatch" => request.with("heartbeats", vec![beat(consumer, 1)]),
         "AuthorizeWrite" => {
             request.with("stream_path", format!("{entity}/main")).with("write_token", "wrong")
         }
         "GetEntity" => request.with("entity_url", entity),
+        // It runs already.
+        "SignalEntity" => request.with("entity_url", entity).with("signal", enum_number(2)),
         _ => request,
     }
 }
@@ -129,14 +134,19 @@ async fn a_call_with_a_field_at_its_limits_is_accepted() {
     for (number, (call, field, limits)) in fields.enumerate() {
         let entity = format!("/good/{number}");
         for (number, (what, _, value)) in limits.good(&entity, &tokens).into_iter().enumerate() {
-            // Each case has a claim of its own, so that it meets none of another's doing.
+            // Each case has a claim of its own, so that it meets none of another's doing; and if it
+            // may end the entity, an entity too.
             let consumer = format!("w_{call}_{field}_{number}");
+            let entity = match *call {
+                "SignalEntity" => format!("{entity}/{number}"),
+                _ => entity.clone(),
+            };
             let claim = v1::MintRequest { supersede: true, ..mint(&entity, &consumer) };
             let minted = server.client().await.mint(claim).await.unwrap().into_inner();
             let mut request = good(call, &entity, &consumer);
             if request.call == "AuthorizeWrite" {
                 request = request.with("write_token", minted.write_token);
-            } else if matches!(*call, "Heartbeat" | "Done" | "GetClaim") {
+            } else if matches!(*call, "Heartbeat" | "Done" | "GetClaim" | "RevokeClaim") {
                 request = request.with("epoch", minted.claim.unwrap().epoch);
             }
             let status = request.with(field, value).send(&connection).await.status();
@@ -184,7 +194,7 @@ async fn all_violations_of_a_request_are_named_together() {
     let request = Request::to("Done")
         .with("epoch", -1)
         .with("write_token", "t".repeat(257))
-        .with("outcome", support::request::enum_number(3))
+        .with("outcome", enum_number(3))
         .with("error_message", "\0")
         .with("acked_streams", vec![support::request::ack("\n", "")]);
     let refusal = invalid(&request.send(&connection).await, "Done");
@@ -204,6 +214,8 @@ async fn a_refusal_never_repeats_what_it_refuses() {
         ("Done", "write_token"),
         ("AuthorizeWrite", "write_token"),
         ("ListClaims", "page_token"),
+        ("RevokeClaim", "reason"),
+        ("SignalEntity", "reason"),
     ] {
         let request = good(call, ENTITY, CONSUMER).with(field, secret.as_str());
         let answer = request.send(&connection).await;
@@ -217,7 +229,8 @@ async fn a_bad_field_is_refused_before_anything_touches_the_database() {
     // Nobody listens on port 1.
     let server = Server::start("postgres://nobody@127.0.0.1:1/none").await;
     let connection = raw::connect(server.address).await;
-    for call in CALLS {
+    // What a batch says of each of its heartbeats is tested with batches.
+    for call in CALLS.into_iter().filter(|call| *call != "HeartbeatBatch") {
         let request = good(call, ENTITY, CONSUMER);
         let status = request.send(&connection).await.status();
         assert_eq!(Refusal::of(&status).kind(), (Code::Unavailable, "DATABASE_UNAVAILABLE"));

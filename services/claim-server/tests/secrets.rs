@@ -13,11 +13,13 @@ mod support;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claim_proto::v1::{
-    AckedStream, DoneRequest, GetClaimRequest, GetEntityRequest, HeartbeatRequest,
-    ListClaimsRequest, MintRequest, MintResponse,
+    AckedStream, DoneRequest, GetClaimRequest, GetEntityRequest, HeartbeatBatchRequest,
+    HeartbeatRequest, ListClaimEventsRequest, ListClaimsRequest, MintRequest, MintResponse,
+    WatchClaimEventsRequest,
 };
 use claims::testing::{TestDatabase, claim_id};
 use std::time::Duration;
+use support::streams::KeepAlive;
 use support::{Server, authorize, done, eventually, heartbeat, mint, mint_epoch};
 
 const PASSWORD: &str = "p4ssw0rd-of-nobody";
@@ -54,6 +56,16 @@ async fn run(db: &TestDatabase, server: &Server) -> (Vec<String>, String) {
         let odd = HeartbeatRequest { write_token: format!("{token}\0"), ..heartbeat("w_1", 1) };
         told.push(format!("{:?}", client.heartbeat(odd).await));
     }
+    let beats: Vec<HeartbeatRequest> = tokens
+        .iter()
+        .map(|token| HeartbeatRequest { write_token: token.clone(), ..heartbeat("w_1", 1) })
+        .collect();
+    let batch = HeartbeatBatchRequest { heartbeats: beats.clone() };
+    told.push(format!("{:?}", client.heartbeat_batch(batch).await.unwrap()));
+    let mut stream = KeepAlive::open(&mut client).await;
+    for (tag, beat) in (1..).zip(beats) {
+        told.push(format!("{:?}", stream.beat(tag, beat).await));
+    }
     db.lapse(&claim_id("w_2", 1), Duration::from_secs(1)).await;
     told.push(format!("{:?}", authorize(&mut client, &other).await));
 
@@ -70,11 +82,19 @@ async fn run(db: &TestDatabase, server: &Server) -> (Vec<String>, String) {
         let _ = client.done(over.clone()).await;
         told.push(format!("{:?}", client.done(DoneRequest { epoch: 0, ..over }).await));
     }
+    told.push(format!("{:?}", stream.push().await));
     for consumer in ["w_1", "w_2"] {
         let read = GetClaimRequest { consumer_id: consumer.into(), epoch: 1, ..Default::default() };
         told.push(format!("{:?}", client.get_claim(read).await.unwrap()));
     }
     told.push(format!("{:?}", client.list_claims(ListClaimsRequest::default()).await.unwrap()));
+    let history = ListClaimEventsRequest { page_size: 1_000, ..Default::default() };
+    told.push(format!("{:?}", client.list_claim_events(history).await.unwrap()));
+    let past = WatchClaimEventsRequest { after_sequence: Some(0), ..Default::default() };
+    let mut watch = client.watch_claim_events(past).await.unwrap().into_inner();
+    for _ in 0..4 {
+        told.push(format!("{:?}", watch.message().await.unwrap()));
+    }
     let read = GetEntityRequest { entity_url: "/chat/a".into(), ..Default::default() };
     told.push(format!("{:?}", client.get_entity(read).await.unwrap()));
     (tokens, told.join("\n"))

@@ -4,12 +4,14 @@
 //!
 //! tonic has a timer of its own for the same header. It answers CANCELLED, which would tell a
 //! caller that the call was given up on its own wish, so ours has to ring first. Streams are left
-//! alone: how long a watch lasts is its caller's affair.
+//! alone: how long a watch lasts is its caller's affair, and if the caller has given it a time, the
+//! watch itself ends then.
 
 use super::method::Method;
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
+use std::future::pending;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// The time of a call whose caller gave none. A heartbeat has 5 s by contract; nothing here takes
 /// longer unless something is wrong.
@@ -24,24 +26,60 @@ const TIMEOUT_HEADER: &str = "grpc-timeout";
 /// Most digits of a timeout, by the gRPC protocol.
 const TIMEOUT_DIGITS_MAX: usize = 8;
 
-/// When a call's time is up.
+/// How many tenths of a call's time its parts have, where each has an answer of its own: the rest is
+/// for telling how they went.
+const TENTHS_FOR_PARTS: u32 = 9;
+
+/// When a call's time is up. The handler finds it among the request's extensions.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline(Option<Instant>);
+pub(crate) struct Deadline {
+    /// That of a call; a stream has none from outside.
+    call: Option<Instant>,
+    /// What the caller of a stream gave it.
+    stream: Option<Instant>,
+}
 
 impl Deadline {
     /// The deadline of a call that begins now.
     pub(super) fn of(method: Method, headers: &HeaderMap) -> Self {
-        if method.streams() {
-            return Self(None);
-        }
         let given = headers.get(TIMEOUT_HEADER).and_then(|value| parse(value.to_str().ok()?));
+        let after = |timeout: Duration| Instant::now() + timeout.saturating_sub(HEAD_START);
+        if method.streams() {
+            return Self { call: None, stream: given.map(after) };
+        }
         let timeout = given.unwrap_or(TIMEOUT_DEFAULT).min(TIMEOUT_MAX);
-        Self(Some(Instant::now() + timeout.saturating_sub(HEAD_START)))
+        Self { call: Some(after(timeout)), stream: None }
+    }
+
+    /// The one that the caller of the stream that is handled gave it.
+    pub(crate) fn of_stream(request: &Extensions) -> Self {
+        let stream = request.get::<Self>().and_then(|deadline| deadline.stream);
+        Self { call: None, stream }
+    }
+
+    /// Completes when a stream's time is up.
+    pub(crate) async fn over(self) {
+        match self.stream {
+            // Timers count in whole milliseconds; time that is up is up at once.
+            Some(deadline) if deadline <= Instant::now() => {}
+            Some(deadline) => sleep_until(deadline).await,
+            None => pending().await,
+        }
+    }
+
+    /// Until when the parts of the call that is handled may take, but no longer than `most`.
+    pub(crate) fn of_parts(request: &Extensions, most: Duration) -> Instant {
+        let now = Instant::now();
+        let left =
+            request.get::<Self>().and_then(|deadline| deadline.call).map_or(most, |deadline| {
+                deadline.saturating_duration_since(now) * TENTHS_FOR_PARTS / 10
+            });
+        now + left.min(most)
     }
 
     /// What `call` gives in time; none if it does not.
     pub(super) async fn limit<T>(self, call: impl Future<Output = T>) -> Option<T> {
-        let Some(deadline) = self.0 else {
+        let Some(deadline) = self.call else {
             return Some(call.await);
         };
         // Time that is up before the call began: do not begin.
@@ -75,7 +113,6 @@ fn parse(value: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::pending;
 
     fn unary() -> Method {
         Method::of("/claim.v1.ClaimService/Heartbeat")
@@ -140,9 +177,42 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_parts_of_a_call_have_most_of_its_time_and_never_more_than_they_may() {
+        const MOST: Duration = Duration::from_secs(5);
+        let of = |deadline: Option<Deadline>| {
+            let mut request = Extensions::new();
+            deadline.map(|deadline| request.insert(deadline));
+            Deadline::of_parts(&request, MOST) - Instant::now()
+        };
+        let given = |timeout| Some(Deadline::of(unary(), &headers(timeout)));
+        assert_eq!(of(given("1S")), (Duration::from_secs(1) - HEAD_START) * 9 / 10);
+        assert_eq!(of(given("1m")), Duration::ZERO);
+        assert_eq!(of(given("60S")), MOST);
+        assert_eq!(of(None), MOST);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_stream_has_no_deadline_of_ours() {
         let watch = Method::of("/grpc.health.v1.Health/Watch");
         let call = tokio::time::sleep(TIMEOUT_MAX * 10);
         assert_eq!(Deadline::of(watch, &headers("1S")).limit(call).await, Some(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_learns_when_the_time_is_up_that_its_caller_gave_it() {
+        let method = Method::of("/claim.v1.ClaimService/WatchClaimEvents");
+        let mut request = Extensions::new();
+        request.insert(Deadline::of(method, &headers("1H")));
+        let begin = Instant::now();
+        Deadline::of_stream(&request).over().await;
+        assert_eq!(begin.elapsed(), Duration::from_secs(3600) - HEAD_START);
+
+        let day = Duration::from_secs(86_400);
+        request.insert(Deadline::of(method, &HeaderMap::new()));
+        let never = Deadline::of_stream(&request).over();
+        assert!(tokio::time::timeout(day, never).await.is_err(), "nobody gave it a time");
+        request.insert(Deadline::of(unary(), &headers("1S")));
+        let never = Deadline::of_stream(&request).over();
+        assert!(tokio::time::timeout(day, never).await.is_err(), "it is no stream");
     }
 }

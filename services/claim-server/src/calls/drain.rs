@@ -1,5 +1,9 @@
 //! The drain: once it has begun, new calls are turned away and the ones in flight are waited for.
 //! Health checks are served to the end, since they are how balancers learn of it.
+//!
+//! A stream is a call in flight only until it begins. From then on it stays, and its part is to end
+//! by itself when it is told so; it is waited for separately, because a client that does not read
+//! can make that take as long as it likes.
 
 use super::method::Method;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +15,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 pub(crate) struct Drain {
     begun: CancellationToken,
     in_flight: TaskTracker,
+    streams: TaskTracker,
 }
 
 impl Drain {
@@ -24,10 +29,16 @@ impl Drain {
         (!self.begun.is_cancelled()).then_some(InFlight(Some(counted)))
     }
 
-    /// Turns new calls away from now on.
+    /// Lets a stream stay until it is told to end, and counts it until the token is dropped.
+    pub(crate) fn stay(&self) -> Stay {
+        Stay { begun: self.begun.clone(), _counted: self.streams.token() }
+    }
+
+    /// Turns new calls away from now on, and tells streams to end.
     pub(crate) fn begin(&self) {
         self.begun.cancel();
         self.in_flight.close();
+        self.streams.close();
     }
 
     /// Completes when the drain has begun and the last call has its answer.
@@ -38,6 +49,29 @@ impl Drain {
     /// Calls that have no answer yet.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// Completes when the drain has begun and the last stream has ended.
+    pub(crate) async fn streams_ended(&self) {
+        self.streams.wait().await;
+    }
+
+    /// Streams that have not ended.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.len()
+    }
+}
+
+/// A stream that may last until the server drains.
+pub(crate) struct Stay {
+    begun: CancellationToken,
+    _counted: TaskTrackerToken,
+}
+
+impl Stay {
+    /// Completes when the stream is to end.
+    pub(crate) async fn over(&self) {
+        self.begun.cancelled().await;
     }
 }
 
@@ -64,6 +98,18 @@ mod tests {
         drop(call);
         drain.finished().await;
         drop(watch);
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_told_to_end_and_is_no_call_in_flight() {
+        let drain = Drain::default();
+        let stay = drain.stay();
+        drain.begin();
+        stay.over().await;
+        drain.finished().await;
+        assert_eq!(drain.streams(), 1);
+        drop(stay);
+        drain.streams_ended().await;
     }
 
     #[test]

@@ -19,6 +19,15 @@ pub(super) fn renamed(response: Response<Body>) -> Response<Body> {
     }
 }
 
+/// The same for a stream that has begun, whose status is yet to be sent. Whatever else broke it, there
+/// is nobody left to read the status.
+pub(crate) fn on_stream(status: Status) -> Status {
+    if is_of_the_decoder(&status) {
+        return status::malformed(&field(status.message()), status.message());
+    }
+    status
+}
+
 /// The field that the decoder stumbled over: `… MintRequest.consumer_id: …` names `consumer_id`,
 /// and a field within a field stands before it, `AckedStream.path: DoneRequest.acked_streams: …`.
 /// Empty if it was none.

@@ -1,9 +1,11 @@
 //! One span for each call, with who it is about and how it ended, and one line of log at its end:
 //! a fault of ours at error, with the id that the caller was given, everything else at debug. Why
 //! the database failed is said by the store, once and not for each call.
+//!
+//! Of a stream this tells how it began; the stream itself knows how it ends.
 
 use super::method::Method;
-use crate::status::REQUEST_ID;
+use crate::status::request_id;
 use http::Response;
 use std::time::Instant;
 use tonic::body::Body;
@@ -45,21 +47,22 @@ impl Ending {
         // The code is in the headers exactly if the answer is nothing but a status.
         match Status::from_header_map(response.headers()) {
             Some(status) if status.code() != Code::Ok => self.refused(&status),
+            _ if self.method.streams() => self.began(),
             _ => self.ended("OK"),
         }
     }
 
+    fn began(&mut self) {
+        self.seen = true;
+        tracing::debug!(parent: &self.span, "{} began", self.method.name());
+    }
+
     fn refused(&mut self, status: &Status) {
-        let code = code_name(status.code());
-        let Some(info) = status.get_details_error_info() else {
-            return self.ended(code);
-        };
-        if status.code() == Code::Internal {
-            let (method, request_id) = (self.method.name(), info.metadata.get(REQUEST_ID));
-            let request_id = request_id.map_or("", String::as_str);
+        if let Some(request_id) = request_id(status) {
+            let method = self.method.name();
             tracing::error!(parent: &self.span, request_id, "{method} failed, request {request_id}");
         }
-        self.ended(&format!("{code}/{}", info.reason));
+        self.ended(&outcome(status));
     }
 
     fn ended(&mut self, outcome: &str) {
@@ -77,6 +80,15 @@ impl Drop for Ending {
         if !self.seen {
             self.ended("abandoned by its caller");
         }
+    }
+}
+
+/// A status in the words of the log: its code, and its reason if it has one.
+pub(crate) fn outcome(status: &Status) -> String {
+    let code = code_name(status.code());
+    match status.get_details_error_info() {
+        Some(info) => format!("{code}/{}", info.reason),
+        None => code.to_owned(),
     }
 }
 

@@ -4,12 +4,15 @@
 use super::*;
 use crate::admin_service::Admin;
 use crate::claim_service::Claims;
+use crate::keep_alive::KeepAlives;
+use crate::watches::Watches;
 use claim_proto::v1::MintRequest;
 use claim_proto::v1::claim_admin_service_server::ClaimAdminServiceServer;
 use claim_proto::v1::claim_service_server::ClaimServiceServer;
 use claims::store::{ClaimStore, Database, StoreSettings};
 use prost::Message;
 use std::future::{pending, ready};
+use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -22,7 +25,10 @@ fn services() -> Routes {
     // Nobody listens on port 1.
     let database = Database::parse("postgres://nobody@127.0.0.1:1/none").unwrap();
     let store = ClaimStore::start(&database, &StoreSettings::default());
-    let claims = ClaimServiceServer::new(Claims::new(store.clone()))
+    let database_away = watch::Sender::new(false).subscribe();
+    let keep_alives = KeepAlives::new(store.clone(), Drain::default(), database_away);
+    let watches = Watches::new(store.events().clone(), Drain::default());
+    let claims = ClaimServiceServer::new(Claims::new(store.clone(), keep_alives, watches))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     Routes::new(claims).add_service(ClaimAdminServiceServer::new(Admin::new(store)))
 }
@@ -110,17 +116,7 @@ async fn a_call_without_a_database_is_told_to_come_back() {
 
 #[tokio::test]
 async fn what_is_not_served_is_unimplemented() {
-    for path in [
-        "/claim.v1.ClaimService/Steal",
-        "/claim.v2.ClaimService/Mint",
-        "/",
-        "/claim.v1.ClaimService/HeartbeatBatch",
-        "/claim.v1.ClaimService/KeepAlive",
-        "/claim.v1.ClaimService/ListClaimEvents",
-        "/claim.v1.ClaimService/WatchClaimEvents",
-        "/claim.v1.ClaimAdminService/RevokeClaim",
-        "/claim.v1.ClaimAdminService/SignalEntity",
-    ] {
+    for path in ["/claim.v1.ClaimService/Steal", "/claim.v2.ClaimService/Mint", "/"] {
         assert_eq!(sent(path, framed(&[])).await.code(), Code::Unimplemented, "{path}");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use claims::domain::{ConsumerId, EntityState, EntityUrl, Epoch, InvalidField, Timestamp};
+use claims::store::Sequence;
 use tonic::Code;
 
 const MOMENT: Timestamp = Timestamp::from_unix_micros(1_764_580_705_250_000);
@@ -114,6 +115,36 @@ fn failures_have_their_reason_and_say_when_to_come_back() {
     let late = timed_out();
     assert_eq!((late.code(), reason(&late).as_str()), (Code::DeadlineExceeded, "TIMED_OUT"));
     assert_eq!(metadata(&late), []);
+}
+
+#[test]
+fn the_end_of_a_watch_says_where_to_go_on() {
+    let sequence = |number| Sequence::parse("sequence", number).unwrap();
+    for (end, code, name, key) in [
+        (
+            WatchError::Pruned { pruned: sequence(42) },
+            Code::OutOfRange,
+            "EVENTS_PRUNED",
+            "pruned_sequence",
+        ),
+        (
+            WatchError::TooSlow { last: sequence(42) },
+            Code::ResourceExhausted,
+            "WATCHER_TOO_SLOW",
+            "last_sequence",
+        ),
+    ] {
+        let status = of_watch(end);
+        assert_eq!((status.code(), reason(&status).as_str()), (code, name));
+        assert_eq!(metadata(&status), [(key.to_owned(), "42".to_owned())]);
+        assert_eq!(status.get_error_details_vec().len(), 1, "{name} has nothing but its reason");
+    }
+    let away = of_watch(StoreError::Unavailable.into());
+    assert_eq!((away.code(), reason(&away).as_str()), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
+    let beyond = of_watch(InvalidField::new("after_sequence", "is beyond the last event").into());
+    assert_eq!((beyond.code(), reason(&beyond).as_str()), (Code::InvalidArgument, "INVALID_FIELD"));
+    let bad = beyond.get_details_bad_request().unwrap();
+    assert_eq!(bad.field_violations[0].field, "after_sequence");
 }
 
 #[test]

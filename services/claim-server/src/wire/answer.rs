@@ -5,16 +5,16 @@ use crate::{jitter, page_token};
 use claim_proto::v1;
 use claims::domain::heartbeat::HEARTBEATS_PER_LEASE;
 use claims::domain::{
-    AckedStream, Authorization, Claim, ClaimState, Directive, Ended, EntityKey, EntityState,
-    HoldReason, Minted, Renewal, Timestamp, WriteToken,
+    AckedStream, Authorization, Claim, ClaimState, Directive, Ended, Entity, EntityKey,
+    EntityState, HoldReason, Minted, Renewal, Timestamp, WriteToken,
 };
 use claims::store::{ClaimCursor, ClaimPage, ClaimQuery, EntityView, ReaperStatus};
 use prost::Message;
 use std::time::Duration;
 
-/// Most bytes of the claims on one page: clients take messages of at most 4 MiB unless told
+/// Most bytes of the claims or events on one page: clients take messages of at most 4 MiB unless told
 /// otherwise. A page that would be larger ends earlier, and the next one begins there.
-const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
+pub(super) const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// The answer to a mint, with the token that it is shown once.
 pub(crate) fn minted(minted: &Minted, token: &WriteToken) -> v1::MintResponse {
@@ -107,19 +107,27 @@ pub(crate) fn claim_read(read: &Claim, now: Timestamp) -> v1::GetClaimResponse {
 
 /// An entity that was read.
 pub(crate) fn entity_read(key: &EntityKey, view: &EntityView) -> v1::GetEntityResponse {
-    let entity = &view.entity;
-    v1::GetEntityResponse {
-        entity: Some(v1::Entity {
-            tenant_id: key.tenant.to_string(),
-            entity_url: key.url.to_string(),
-            state: entity_state(entity.state).into(),
-            fence: entity.fence.get(),
-            current_claim: view.current.as_ref().map(|current| claim(current, view.now)),
-            last_claim_time: entity.last_claimed_at.map(told_time),
-            last_end_time: entity.last_ended_at.map(told_time),
-            last_completed_time: entity.last_completed_at.map(told_time),
-            last_error: entity.last_error.clone().unwrap_or_default(),
-        }),
+    let told = entity(key, &view.entity, view.current.as_ref(), view.now);
+    v1::GetEntityResponse { entity: Some(told) }
+}
+
+/// An entity and its current claim as they stand at `now`.
+pub(super) fn entity(
+    key: &EntityKey,
+    entity: &Entity,
+    current: Option<&Claim>,
+    now: Timestamp,
+) -> v1::Entity {
+    v1::Entity {
+        tenant_id: key.tenant.to_string(),
+        entity_url: key.url.to_string(),
+        state: entity_state(entity.state).into(),
+        fence: entity.fence.get(),
+        current_claim: current.map(|current| claim(current, now)),
+        last_claim_time: entity.last_claimed_at.map(told_time),
+        last_end_time: entity.last_ended_at.map(told_time),
+        last_completed_time: entity.last_completed_at.map(told_time),
+        last_error: entity.last_error.clone().unwrap_or_default(),
     }
 }
 
@@ -153,7 +161,7 @@ fn cursor_behind(last: &Claim) -> ClaimCursor {
 
 /// A claim as it stands at `now`. Of an ended one nothing is left of the lease, and it has not
 /// lapsed either: it has ended.
-fn claim(claim: &Claim, now: Timestamp) -> v1::Claim {
+pub(super) fn claim(claim: &Claim, now: Timestamp) -> v1::Claim {
     let lease = &claim.lease;
     let is_live = claim.state.is_live();
     let remaining = if is_live { lease.expires_at.since(now) } else { Default::default() };

@@ -17,9 +17,9 @@ use std::time::Duration;
 /// Most bytes of a write token that is looked at. Ours have 43, but a wrong one is to be called
 /// wrong and not malformed.
 const WRITE_TOKEN_BYTES_MAX: usize = 256;
-/// Claims on a page if the caller does not say.
+/// Claims or events on a page if the caller does not say.
 const PAGE_SIZE_DEFAULT: usize = 100;
-/// Most claims on a page.
+/// Most claims or events on a page.
 const PAGE_SIZE_MAX: usize = 1000;
 
 /// Asks to claim an entity; `token` is the digest of the token that goes with the claim.
@@ -180,11 +180,17 @@ pub(crate) fn list_claims(asked: &v1::ListClaimsRequest) -> Result<ClaimQuery, I
 }
 
 /// A plain string field that was given: empty means that it was not.
-fn given(value: &str) -> Option<&str> {
+pub(super) fn given(value: &str) -> Option<&str> {
     (!value.is_empty()).then_some(value)
 }
 
-fn claim_id(fields: &mut Violations, tenant: &str, consumer: &str, epoch: i64) -> Option<ClaimId> {
+/// The identity that a request names.
+pub(super) fn claim_id(
+    fields: &mut Violations,
+    tenant: &str,
+    consumer: &str,
+    epoch: i64,
+) -> Option<ClaimId> {
     let tenant = fields.check(TenantId::parse_or_default(tenant));
     let consumer = fields.check(ConsumerId::parse(consumer));
     let epoch = fields.check(Epoch::parse(epoch));
@@ -243,11 +249,12 @@ fn state(number: i32) -> Result<ClaimState, InvalidField> {
     }
 }
 
-fn unknown_number(field: &'static str, number: i32) -> InvalidField {
+pub(super) fn unknown_number(field: &'static str, number: i32) -> InvalidField {
     InvalidField::new(field, format!("{number} is no value of its enum"))
 }
 
-fn page_size(asked: i64) -> Result<usize, InvalidField> {
+/// How many a page of a listing has at most.
+pub(super) fn page_size(asked: i64) -> Result<usize, InvalidField> {
     match usize::try_from(asked) {
         Ok(0) => Ok(PAGE_SIZE_DEFAULT),
         Ok(size @ 1..=PAGE_SIZE_MAX) => Ok(size),

@@ -39,6 +39,17 @@ impl Violations {
         }
     }
 
+    /// As [`Violations::check`], of a part of the request that was checked as a whole.
+    pub(super) fn check_part<T>(&mut self, checked: Result<T, InvalidFields>) -> Option<T> {
+        match checked {
+            Ok(value) => Some(value),
+            Err(fields) => {
+                fields.0.into_iter().for_each(|violation| self.add(violation));
+                None
+            }
+        }
+    }
+
     /// One violation more.
     pub(super) fn add(&mut self, violation: InvalidField) {
         if self.0.len() < VIOLATIONS_MAX {

@@ -2,7 +2,7 @@
 //! both sides of each.
 
 use super::page_tokens::PageTokens;
-use super::request::{FieldValue, ack, duration, enum_number, enum_numbers};
+use super::request::{FieldValue, ack, beat, duration, enum_number, enum_numbers};
 use prost_reflect::Value;
 
 /// What a field may hold.
@@ -28,16 +28,22 @@ pub(crate) enum Limits {
     Lease,
     /// From the lease to 24 h.
     Ceiling,
+    /// 1 to 500 entries.
+    Heartbeats,
     /// At most 256 entries.
     Acks,
     /// Three numbers.
     Outcome,
+    /// Four numbers, and not the unspecified one.
+    Signal,
     /// Six numbers, and not the unspecified one.
     States,
     /// 0 to 1000.
     PageSize,
     /// One of this service's own, with the same conditions.
     PageToken,
+    /// The same of a listing of events.
+    EventPageToken,
     /// Either.
     Flag,
 }
@@ -64,6 +70,7 @@ pub(crate) const FIELDS: &[(&str, &str, Limits)] = &[
     ("Heartbeat", "write_token", WriteToken),
     ("Heartbeat", "lease_ttl", Lease),
     ("Heartbeat", "progress", Text(256)),
+    ("HeartbeatBatch", "heartbeats", Heartbeats),
     ("Done", "tenant_id", Name(0)),
     ("Done", "consumer_id", Name(1)),
     ("Done", "epoch", Epoch { required: true }),
@@ -84,8 +91,21 @@ pub(crate) const FIELDS: &[(&str, &str, Limits)] = &[
     ("ListClaims", "lapsed_only", Flag),
     ("ListClaims", "page_size", PageSize),
     ("ListClaims", "page_token", PageToken),
+    ("ListClaimEvents", "tenant_id", Name(0)),
+    ("ListClaimEvents", "entity_url", EntityUrl { required: false }),
+    ("ListClaimEvents", "consumer_id", Name(0)),
+    ("ListClaimEvents", "page_size", PageSize),
+    ("ListClaimEvents", "page_token", EventPageToken),
     ("GetEntity", "tenant_id", Name(0)),
     ("GetEntity", "entity_url", EntityUrl { required: true }),
+    ("RevokeClaim", "tenant_id", Name(0)),
+    ("RevokeClaim", "consumer_id", Name(1)),
+    ("RevokeClaim", "epoch", Epoch { required: true }),
+    ("RevokeClaim", "reason", Text(256)),
+    ("SignalEntity", "tenant_id", Name(0)),
+    ("SignalEntity", "entity_url", EntityUrl { required: true }),
+    ("SignalEntity", "signal", Signal),
+    ("SignalEntity", "reason", Text(256)),
 ];
 
 /// NUL, newline, escape, DEL, and one that has two bytes.
@@ -118,6 +138,10 @@ fn holding(controls: &[char], around: &str) -> Vec<(String, FieldValue)> {
         (what, FieldValue::from(format!("{around}{control}{}", &around[around.len() - 1..])))
     };
     controls.iter().map(held).collect()
+}
+
+fn beats(count: usize) -> FieldValue {
+    vec![beat("w_1", 1); count].into()
 }
 
 fn durations(of: &[(i64, i32)]) -> Vec<(String, FieldValue)> {
@@ -242,6 +266,16 @@ impl Limits {
             Outcome => [-1, 3, 99, i32::MIN, i32::MAX]
                 .map(|number| (number.to_string(), enum_number(number)))
                 .into(),
+            Signal => {
+                absent = true;
+                [0, -1, 5, 99, i32::MIN, i32::MAX]
+                    .map(|number| (number.to_string(), enum_number(number)))
+                    .into()
+            }
+            Heartbeats => {
+                absent = true;
+                [0, 501, 10_000].map(|count| (format!("{count} of them"), beats(count))).into()
+            }
             States => vec![
                 ("unspecified".into(), enum_numbers(&[0])),
                 ("unknown".into(), enum_numbers(&[7])),
@@ -253,6 +287,7 @@ impl Limits {
                 [-1, 1001, i64::MIN, i64::MAX].map(|size| (size.to_string(), size.into())).into()
             }
             PageToken => tokens.bad(),
+            EventPageToken => tokens.events.bad(),
             Acks | Flag => vec![],
         };
         let mut bad: Vec<Bad> =
@@ -326,6 +361,8 @@ impl Limits {
                 ]
             }
             Outcome => [0, 1, 2].map(|number| (number.to_string(), enum_number(number))).into(),
+            Signal => [1, 2, 3, 4].map(|number| (number.to_string(), enum_number(number))).into(),
+            Heartbeats => [1, 500].map(|count| (format!("{count} of them"), beats(count))).into(),
             States => vec![
                 ("none".into(), enum_numbers(&[])),
                 ("all".into(), enum_numbers(&[1, 2, 3, 4, 5, 6])),
@@ -333,6 +370,7 @@ impl Limits {
             ],
             PageSize => [0, 1, 1000].map(|size| (size.to_string(), size.into())).into(),
             PageToken => tokens.good(),
+            EventPageToken => tokens.events.good(),
             Flag => [false, true].map(|flag| (flag.to_string(), flag.into())).into(),
         };
         values.into_iter().map(|(what, value)| (what, others.clone(), value)).collect()

@@ -1,6 +1,7 @@
 //! Real programs on a real Postgres, and what cuts the lines between them.
 #![allow(dead_code, reason = "each test program uses its share")]
 
+pub(crate) mod event_tokens;
 pub(crate) mod holders;
 pub(crate) mod limits;
 pub(crate) mod own_database;
@@ -11,7 +12,9 @@ pub(crate) mod reaper;
 pub(crate) mod refusal;
 pub(crate) mod request;
 pub(crate) mod rows;
+pub(crate) mod streams;
 
+use claim_proto::v1::claim_admin_service_client::ClaimAdminServiceClient;
 use claim_proto::v1::claim_service_client::ClaimServiceClient;
 use claim_proto::v1::{AuthorizeWriteRequest, Entity, GetClaimRequest};
 use claim_proto::v1::{DoneRequest, GetEntityRequest, HeartbeatRequest, MintRequest, MintResponse};
@@ -111,6 +114,11 @@ pub(crate) async fn client(address: SocketAddr) -> ClaimServiceClient<Channel> {
 pub(crate) async fn channel(address: SocketAddr) -> Channel {
     let endpoint = Channel::from_shared(format!("http://{address}")).expect("an address");
     endpoint.connect().await.expect("a connection")
+}
+
+/// A client for operators, over a connection of its own.
+pub(crate) async fn admin(address: SocketAddr) -> ClaimAdminServiceClient<Channel> {
+    ClaimAdminServiceClient::new(channel(address).await)
 }
 
 /// The reaper's binary, built beside the server's.

@@ -1,13 +1,16 @@
 //! Page tokens: real ones, and all that can be made of them.
 
+use super::event_tokens::EventTokens;
 use super::request::FieldValue;
 use super::{Server, mint};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claim_proto::v1::ListClaimsRequest;
 
-/// Tokens of listings with different conditions.
+/// Tokens of listings of claims with different conditions.
 pub(crate) struct PageTokens {
+    /// Those of listings of events.
+    pub(crate) events: EventTokens,
     /// Of a listing of the default tenant, without conditions.
     plain: String,
     /// Of the same claims, with conditions or of another tenant.
@@ -25,6 +28,9 @@ impl PageTokens {
                 client.mint(asked).await.expect("a claim");
             }
         }
+        // A second event of the first.
+        client.mint(v1_mint("", "/page/w_page_1", "w_page_1")).await.expect("a re-mint");
+        let events = EventTokens::gather(&mut client, "/page/w_page_1", "w_page_1").await;
         let mut token_of = async |request: ListClaimsRequest| {
             let request = ListClaimsRequest { page_size: 1, ..request };
             let page = client.list_claims(request).await.expect("a page").into_inner();
@@ -40,7 +46,7 @@ impl PageTokens {
             ("of a runner", token_of(runner).await),
             ("of another tenant", token_of(tenant).await),
         ];
-        Self { plain, foreign }
+        Self { events, plain, foreign }
     }
 
     /// Tokens that a listing without conditions takes: also forged ones, which show no more than
@@ -109,6 +115,7 @@ fn v1_mint(tenant: &str, entity: &str, consumer: &str) -> claim_proto::v1::MintR
     claim_proto::v1::MintRequest {
         tenant_id: tenant.into(),
         runner_id: "r_page".into(),
+        request_id: "q_page".into(),
         ..mint(entity, consumer)
     }
 }

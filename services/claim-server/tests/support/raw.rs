@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tonic::Status;
 
 /// Bytes before each message: the compressed flag and the length.
-const FRAME_HEADER_BYTES: usize = 5;
+pub(crate) const FRAME_HEADER_BYTES: usize = 5;
 
 /// A connection without a client on it.
 #[derive(Clone)]
@@ -74,23 +74,48 @@ impl Connection {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Answer {
+        self.exchange(path, headers, body, true).await
+    }
+
+    /// As [`Connection::send_with`], but what comes back is awaited as if more were to be sent.
+    pub(crate) async fn send_and_stay(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        self.exchange(path, headers, body, false).await
+    }
+
+    async fn exchange(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+        is_all: bool,
+    ) -> Answer {
         let mut request = Request::post(format!("http://{}/{path}", self.address))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answered = self.exchange(request.body(()).expect("a request"), body.into());
+        let answered = self.try_exchange(request.body(()).expect("a request"), body.into(), is_all);
         // Longer than any call lasts, so that what is heard is the server's own answer.
         let answered = tokio::time::timeout(PATIENCE * 3, answered).await;
         answered.expect("an answer in time").expect("an answer")
     }
 
-    async fn exchange(&self, request: Request<()>, body: Bytes) -> Result<Answer, h2::Error> {
+    async fn try_exchange(
+        &self,
+        request: Request<()>,
+        body: Bytes,
+        is_all: bool,
+    ) -> Result<Answer, h2::Error> {
         let mut requests = self.requests.clone().ready().await?;
         let (response, mut stream) = requests.send_request(request, false)?;
         // A server that has answered already does not listen any more; its answer tells.
-        let _ = stream.send_data(body, true);
+        let _ = stream.send_data(body, is_all);
         let (parts, mut received) = response.await?.into_parts();
         let mut body = vec![];
         while let Some(data) = received.data().await {

@@ -5,9 +5,22 @@ use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, Value};
 use std::sync::OnceLock;
 
-/// The calls of `ClaimService` that are built.
-pub(crate) const CALLS: [&str; 7] =
-    ["Mint", "Heartbeat", "Done", "AuthorizeWrite", "GetClaim", "ListClaims", "GetEntity"];
+/// The calls with one request and one answer that are built.
+pub(crate) const CALLS: [&str; 11] = [
+    "Mint",
+    "Heartbeat",
+    "HeartbeatBatch",
+    "Done",
+    "AuthorizeWrite",
+    "GetClaim",
+    "ListClaims",
+    "GetEntity",
+    "ListClaimEvents",
+    "RevokeClaim",
+    "SignalEntity",
+];
+/// Those of them that are operators'.
+const OPERATORS: [&str; 2] = ["RevokeClaim", "SignalEntity"];
 
 fn pool() -> &'static DescriptorPool {
     static POOL: OnceLock<DescriptorPool> = OnceLock::new();
@@ -73,9 +86,10 @@ impl Request {
     }
 }
 
-/// The path of a call of `ClaimService`.
+/// The path of a call.
 pub(crate) fn path(call: &str) -> String {
-    format!("claim.v1.ClaimService/{call}")
+    let service = if OPERATORS.contains(&call) { "ClaimAdminService" } else { "ClaimService" };
+    format!("claim.v1.{service}/{call}")
 }
 
 /// The value of a field; shorter to write than prost-reflect's own.
@@ -128,6 +142,12 @@ pub(crate) fn duration(seconds: i64, nanos: i32) -> FieldValue {
     duration.set_field_by_name("seconds", Value::I64(seconds));
     duration.set_field_by_name("nanos", Value::I32(nanos));
     FieldValue(Value::Message(duration))
+}
+
+/// One `HeartbeatRequest`.
+pub(crate) fn beat(consumer: &str, epoch: i64) -> Value {
+    let beat = Request::to("Heartbeat").with("consumer_id", consumer).with("epoch", epoch);
+    Value::Message(beat.message)
 }
 
 /// One `AckedStream`.

@@ -1,0 +1,57 @@
+//! One heartbeat among many. Each goes through the store by itself, where those that wait at the
+//! same time are renewed together, and each has an answer of its own.
+
+use crate::status;
+use crate::wire::InvalidFields;
+use crate::wire::stream::Outcome;
+use claims::domain::{Heartbeat, Renewal};
+use claims::store::{ClaimStore, StoreError};
+use futures_util::future::join_all;
+use std::time::Duration;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout_at};
+use tonic::Status;
+
+/// The most time of a heartbeat, by contract: its holder sends it again after that.
+pub(crate) const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the store says of a heartbeat, if it does so in time.
+pub(crate) type Answer = Result<Result<Renewal, StoreError>, Elapsed>;
+
+/// Puts a heartbeat through. One that is not answered in time is dropped, and its outcome is
+/// unknown; it may be repeated at will (H6).
+pub(crate) async fn one(store: &ClaimStore, heartbeat: Heartbeat, until: Instant) -> Answer {
+    timeout_at(until, store.heartbeat(heartbeat)).await
+}
+
+/// Puts the heartbeats of a batch through, in its order. All wait together, so that one that cannot
+/// be answered keeps no other from its answer.
+pub(crate) async fn all(
+    store: &ClaimStore,
+    batch: Vec<Result<Heartbeat, InvalidFields>>,
+    until: Instant,
+) -> Vec<Outcome> {
+    let each = batch.into_iter().map(async |heartbeat| match heartbeat {
+        Ok(heartbeat) => outcome(one(store, heartbeat, until).await),
+        Err(fields) => invalid(&fields),
+    });
+    join_all(each).await
+}
+
+/// An answer as it is told.
+pub(crate) fn outcome(answer: Answer) -> Outcome {
+    match answer {
+        Ok(Ok(renewal)) => Ok(renewal),
+        Ok(Err(error)) => refused(&status::of(error)),
+        Err(Elapsed { .. }) => refused(&status::timed_out()),
+    }
+}
+
+/// What becomes of a heartbeat whose fields do not fit their limits.
+pub(crate) fn invalid(fields: &InvalidFields) -> Outcome {
+    refused(&status::invalid(fields))
+}
+
+fn refused(status: &Status) -> Outcome {
+    Err(status::told(status))
+}

@@ -1,0 +1,106 @@
+//! `KeepAlive`: the heartbeats of many claims over one stream that lasts.
+//!
+//! * [`stream`] is one of them: it answers heartbeats as the store answers them, in any order, and
+//!   tells what a holder should know without asking.
+//! * [`listeners`] knows which stream cares for which claim, and keeps what it has not told yet.
+//! * [`herald`] follows the events of the service and tells the listeners. There is one for the
+//!   server, however many streams there are, and it rests while there are none ([`attention`]).
+//! * [`push`] is what it has to say of a claim.
+//!
+//! A push is a courtesy: the next heartbeat of the claim tells the same. So what cannot be pushed,
+//! because events were missed or the claim could not be read, is not tried again.
+//!
+//! A stream ends with its client or its client's deadline; with UNAVAILABLE when the server drains,
+//! or when the database has been away for 2 s, so that its holders can reach another server; and
+//! with INVALID_ARGUMENT after bytes that are no message. Never because of a heartbeat.
+
+mod attention;
+mod herald;
+mod listeners;
+mod push;
+mod stream;
+
+use crate::calls::deadline::Deadline;
+use crate::calls::drain::Drain;
+use claim_proto::v1;
+use claims::store::ClaimStore;
+use futures_util::stream::{BoxStream, FuturesUnordered, once, unfold};
+use futures_util::{FutureExt, StreamExt};
+use listeners::{Listener, Listeners};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use stream::KeepAlive;
+use tokio::sync::watch;
+use tonic::{Status, Streaming};
+
+/// What goes back on a stream.
+pub(crate) type Answers = BoxStream<'static, Result<v1::KeepAliveResponse, Status>>;
+
+/// The streams of this server.
+pub(crate) struct KeepAlives {
+    store: ClaimStore,
+    listeners: Arc<Listeners>,
+    drain: Drain,
+    database_away: watch::Receiver<bool>,
+}
+
+impl KeepAlives {
+    /// None yet. They end when `drain` begins, or when `database_away` says so.
+    pub(crate) fn new(
+        store: ClaimStore,
+        drain: Drain,
+        database_away: watch::Receiver<bool>,
+    ) -> Self {
+        Self { store, listeners: Arc::default(), drain, database_away }
+    }
+
+    /// Tells the streams what happens to their claims, until it is dropped.
+    pub(crate) fn herald(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (store, listeners) = (self.store.clone(), self.listeners.clone());
+        async move {
+            loop {
+                // A panic is a bug; it must not leave the streams without a herald.
+                let run = AssertUnwindSafe(herald::run(&store, &listeners));
+                if run.catch_unwind().await.is_err() {
+                    tracing::error!("the herald of the streams failed and begins anew");
+                }
+            }
+        }
+    }
+
+    /// Opens one.
+    pub(crate) fn open(
+        &self,
+        requests: Streaming<v1::KeepAliveRequest>,
+        deadline: Deadline,
+    ) -> Answers {
+        let stream = KeepAlive {
+            store: self.store.clone(),
+            requests,
+            listener: Listener::among(&self.listeners),
+            stay: self.drain.stay(),
+            deadline,
+            database_away: self.database_away.clone(),
+            under_way: FuturesUnordered::new(),
+            end: None,
+            answered: 0,
+            outcome: None,
+        };
+        // Boxed once, so that it is not copied from answer to answer.
+        let answers = unfold(Some(Box::new(stream)), |stream| async move {
+            let mut stream = stream?;
+            let item = stream.next().await?;
+            let rest = item.is_ok().then_some(stream);
+            Some((item, rest))
+        });
+        let listeners = self.listeners.clone();
+        let is_away = *self.database_away.borrow();
+        let begin = async move {
+            if !is_away {
+                listeners.attention.paid().await;
+            }
+            answers
+        };
+        once(begin).flatten().boxed()
+    }
+}

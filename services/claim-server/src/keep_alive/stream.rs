@@ -1,0 +1,159 @@
+//! One stream: what it reads, what it answers, and how it ends.
+//!
+//! There is no task and no channel behind it. It moves on when the connection asks it for the next
+//! answer, which happens when the client has taken those before. So a client that does not read is
+//! not read from either, and what it costs is bounded: some heartbeats under way, and what the
+//! windows of HTTP/2 hold. A stream that is dropped, because its client left, leaves nothing behind.
+
+use super::listeners::Listener;
+use super::push::Push;
+use crate::beat::{self, HEARTBEAT_TIMEOUT};
+use crate::calls::deadline::Deadline;
+use crate::calls::drain::Stay;
+use crate::calls::{malformed, span};
+use crate::status;
+use crate::wire::stream::{About, keep_alive, keep_alive_answered};
+use claim_proto::v1;
+use claims::domain::{ClaimId, TokenDigest};
+use claims::store::ClaimStore;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tonic::Status;
+
+/// Most heartbeats of one stream without an answer. As many fit into one statement of the store; a
+/// client that sends more waits for its answers first.
+const UNDER_WAY_MAX: usize = 256;
+
+/// A stream of requests and what became of them so far.
+pub(super) struct KeepAlive<R> {
+    pub(super) store: ClaimStore,
+    pub(super) requests: R,
+    pub(super) listener: Listener,
+    pub(super) stay: Stay,
+    pub(super) deadline: Deadline,
+    pub(super) database_away: watch::Receiver<bool>,
+    pub(super) under_way: FuturesUnordered<BoxFuture<'static, Answered>>,
+    /// How it ends once nothing is under way; nothing is read any more then.
+    pub(super) end: Option<Result<(), Status>>,
+    /// How many heartbeats were answered, for the log.
+    pub(super) answered: u64,
+    /// How it ended, for the log; none if its client left.
+    pub(super) outcome: Option<String>,
+}
+
+/// A heartbeat and what the store said of it.
+pub(super) struct Answered {
+    about: About,
+    id: ClaimId,
+    token: Option<TokenDigest>,
+    answer: beat::Answer,
+}
+
+/// What is asked, and what is answered; an error is the end.
+type Asked = Result<v1::KeepAliveRequest, Status>;
+type Told = Result<v1::KeepAliveResponse, Status>;
+
+impl<R> KeepAlive<R>
+where
+    R: Stream<Item = Asked> + Unpin,
+{
+    /// The next answer or push, the status that ends the stream, or its good end.
+    pub(super) async fn next(&mut self) -> Option<Told> {
+        loop {
+            if self.under_way.is_empty()
+                && let Some(end) = self.end.take()
+            {
+                self.outcome = Some(end.as_ref().map_or_else(span::outcome, |()| "OK".to_owned()));
+                return end.err().map(Err);
+            }
+            let is_open = self.end.is_none();
+            let has_room = self.under_way.len() < UNDER_WAY_MAX;
+            tokio::select! {
+                biased;
+                // What is under way is not waited for: its client has no time, or it has no answer
+                // because of this.
+                () = self.deadline.over() => self.end_at_once(status::timed_out()),
+                () = is_away(&mut self.database_away) => {
+                    self.end_at_once(status::database_unavailable());
+                }
+                () = self.stay.over(), if is_open => self.end = Some(Err(status::draining())),
+                Some(answered) = self.under_way.next() => return Some(Ok(self.told(answered))),
+                (id, push) = self.listener.push(), if is_open => return Some(Ok(pushed(&id, push))),
+                request = self.requests.next(), if is_open && has_room => {
+                    if let Some(refused) = self.take(request) {
+                        return Some(Ok(refused));
+                    }
+                }
+            }
+        }
+    }
+
+    fn end_at_once(&mut self, status: Status) {
+        self.under_way.clear();
+        self.end = Some(Err(status));
+    }
+
+    /// Puts a request under way; the answer to one that is bad comes at once.
+    fn take(&mut self, request: Option<Asked>) -> Option<v1::KeepAliveResponse> {
+        let asked = match request {
+            Some(Ok(asked)) => asked,
+            Some(Err(status)) => {
+                self.end = Some(Err(malformed::on_stream(status)));
+                return None;
+            }
+            None => {
+                self.end = Some(Ok(()));
+                return None;
+            }
+        };
+        let about = About::asked(&asked);
+        match keep_alive(&asked) {
+            Ok(heartbeat) => {
+                self.listener.sending(&heartbeat);
+                let store = self.store.clone();
+                let until = Instant::now() + HEARTBEAT_TIMEOUT;
+                self.under_way.push(Box::pin(async move {
+                    let (id, token) = (heartbeat.id.clone(), heartbeat.token);
+                    let answer = beat::one(&store, heartbeat, until).await;
+                    Answered { about, id, token, answer }
+                }));
+                None
+            }
+            Err(fields) => Some(keep_alive_answered(about, beat::invalid(&fields))),
+        }
+    }
+
+    fn told(&mut self, answered: Answered) -> v1::KeepAliveResponse {
+        let Answered { about, id, token, answer } = answered;
+        self.answered += 1;
+        self.listener.answered(&id, token, &answer);
+        keep_alive_answered(about, beat::outcome(answer))
+    }
+}
+
+impl<R> Drop for KeepAlive<R> {
+    fn drop(&mut self) {
+        let outcome = self.outcome.as_deref().unwrap_or("abandoned by its caller");
+        let answered = self.answered;
+        tracing::debug!(outcome, answered, "KeepAlive ended after {answered} answers: {outcome}");
+    }
+}
+
+fn pushed(id: &ClaimId, push: Push) -> v1::KeepAliveResponse {
+    let outcome = match push {
+        Push::Stop { lease, .. } => Ok(lease),
+        Push::Lost(refusal) => Err(status::told(&status::refused(&refusal))),
+    };
+    keep_alive_answered(About::pushed(id), outcome)
+}
+
+/// Completes when the database has been away for too long.
+async fn is_away(database_away: &mut watch::Receiver<bool>) {
+    if database_away.wait_for(|is_away| *is_away).await.is_err() {
+        // Nobody asks the database any more: the server is about to end, and says so by the drain.
+        std::future::pending::<()>().await;
+    }
+}
