@@ -1,0 +1,14 @@
+//! The client against the real server on a real Postgres. Schedules that these cannot be made to
+//! play are in `tests/scripted`.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod example;
+mod losing;
+mod lost_answers;
+mod many;
+mod outages;
+mod servers;
+mod stopping;
+mod support;
+mod work;
