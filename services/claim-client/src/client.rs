@@ -7,14 +7,15 @@ use crate::guard::ClaimGuard;
 use crate::heartbeats::{Keeper, Order};
 use crate::io_thread::IoThread;
 use crate::mint::MintRequest;
-use crate::servers::Servers;
+use crate::servers::{Picked, Servers};
 use crate::settings::ClientBuilder;
 use crate::token::WriteToken;
+use crate::watch::{self, EventWatch};
 use claim_proto::v1;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 /// A client of the claim service. Make one for a process and clone it: all its claims are
 /// heartbeaten over one stream, by a thread of its own.
@@ -29,6 +30,7 @@ pub struct Client {
 #[derive(Debug)]
 struct Inner {
     io: IoThread,
+    servers: Arc<Servers>,
     calls: Calls,
     orders: mpsc::UnboundedSender<Order>,
     write_margin_percent: u32,
@@ -60,9 +62,16 @@ impl Client {
         write_margin_percent: u32,
     ) -> Self {
         let (orders, keeper_orders) = mpsc::unbounded_channel();
-        io.runtime().spawn(Keeper::new(servers, keeper_orders).run());
+        let keeper = io.runtime().spawn(Keeper::new(Arc::clone(&servers), keeper_orders).run());
+        io.runtime().spawn(async move {
+            if keeper.await.is_err_and(|error| error.is_panic()) {
+                tracing::error!(
+                    "heartbeats have ended by a fault of this client; no claim is kept"
+                );
+            }
+        });
         let holds = AtomicU64::new(0);
-        Self { inner: Arc::new(Inner { io, calls, orders, write_margin_percent, holds }) }
+        Self { inner: Arc::new(Inner { io, servers, calls, orders, write_margin_percent, holds }) }
     }
 
     /// Mints a claim and takes it into care: it is heartbeaten until the guard is done or dropped.
@@ -156,6 +165,37 @@ impl Client {
         self.ask(ask, |mut wire, ask| async move { wire.list_claims(ask).await }).await
     }
 
+    /// Reads a page of events, oldest first: who held an entity at any time, and why it changed
+    /// hands.
+    ///
+    /// # Errors
+    /// `InvalidField`, `EventsPruned`, or no answer.
+    pub async fn list_claim_events(
+        &self,
+        ask: v1::ListClaimEventsRequest,
+    ) -> Result<v1::ListClaimEventsResponse, Error> {
+        self.ask(ask, |mut wire, ask| async move { wire.list_claim_events(ask).await }).await
+    }
+
+    /// Follows the events of a tenant, an entity or a consumer, from `after_sequence` on, however
+    /// often the line is cut.
+    #[must_use]
+    pub fn watch_claim_events(&self, ask: v1::WatchClaimEventsRequest) -> EventWatch {
+        EventWatch::new(self.clone(), ask)
+    }
+
+    pub(crate) async fn open_watch(
+        &self,
+        ask: v1::WatchClaimEventsRequest,
+    ) -> Result<(Picked, Result<Streaming<v1::WatchClaimEventsResponse>, Status>), Error> {
+        let client = self.clone();
+        self.on_io(async move { Ok(watch::open(client.servers().pick(), ask).await) }).await
+    }
+
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.inner.servers
+    }
+
     /// Reads an entity of a tenant.
     ///
     /// # Errors
@@ -171,9 +211,9 @@ impl Client {
         answer?.entity.ok_or(Error::Incomplete("entity"))
     }
 
-    /// Tells the thread that keeps the claims. If it has ended, nothing is kept any more.
-    pub(crate) fn order(&self, order: Order) {
-        let _ = self.inner.orders.send(order);
+    /// Tells the thread that keeps the claims; false if it has ended, and nothing is kept any more.
+    pub(crate) fn order(&self, order: Order) -> bool {
+        self.inner.orders.send(order).is_ok()
     }
 
     async fn ask<Ask, Answer, Called>(

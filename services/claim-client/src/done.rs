@@ -1,5 +1,6 @@
 //! What to report when the work is over.
 
+use crate::limits::ERROR_MESSAGE_BYTES_MAX;
 use claim_proto::v1;
 
 /// The report that ends a claim.
@@ -17,9 +18,13 @@ impl Done {
         Self { outcome: v1::DoneOutcome::Completed, ..Self::default() }
     }
 
-    /// The work failed; what went wrong is kept with the claim and the entity, at most 1024 bytes.
-    pub fn failed(error_message: impl Into<String>) -> Self {
-        let error_message = error_message.into();
+    /// The work failed; what went wrong is kept with the claim and the entity. A text of more than
+    /// 1024 bytes is cut, and control characters but tab and newline become spaces: it must not be
+    /// the reason why the claim is not ended.
+    pub fn failed(error_message: impl AsRef<str>) -> Self {
+        let kept = |c: char| if c.is_control() && !matches!(c, '\t' | '\n') { ' ' } else { c };
+        let mut error_message: String = error_message.as_ref().chars().map(kept).collect();
+        error_message.truncate(error_message.floor_char_boundary(ERROR_MESSAGE_BYTES_MAX));
         Self { outcome: v1::DoneOutcome::Failed, error_message, ..Self::default() }
     }
 
@@ -27,5 +32,18 @@ impl Done {
     pub fn ack(mut self, path: impl Into<String>, offset: impl Into<String>) -> Self {
         self.acked_streams.push(v1::AckedStream { path: path.into(), offset: offset.into() });
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_wrong_is_made_to_fit() {
+        let done = Done::failed("\u{1b}[31mred\r\n\tline\0");
+        assert_eq!(done.error_message, " [31mred \n\tline ");
+        let long = Done::failed("€".repeat(1000));
+        assert_eq!(long.error_message, "€".repeat(341));
     }
 }

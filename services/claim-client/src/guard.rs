@@ -7,26 +7,30 @@ use crate::error::Error;
 use crate::handle::{ClaimHandle, HoldState, Minted};
 use crate::heartbeats::{Hold, HoldId, Order};
 use crate::lease::Lease;
+use crate::limits::FIRST_BEAT_MAX;
 use crate::mint::MintRequest;
 use crate::progress::Progress;
+use crate::retry::chance;
 use crate::token::WriteToken;
 use crate::wire;
 use claim_proto::v1;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Holds a claim. It is heartbeaten for as long as this lives, while the work goes on and while it
 /// winds down, suspended or asked to stop; only a definite loss ends the heartbeats.
 ///
-/// [`ClaimGuard::done`] consumes it. Dropped without, it lets the lease lapse, and the log says so.
+/// [`ClaimGuard::done`] consumes it. Dropped without, it lets the lease lapse, the log says so, and the
+/// cancellation token fires for whoever still works.
 ///
 /// What there is to know and to wait for is at its [`ClaimHandle`], which it also derefs to.
 #[derive(Debug)]
+#[must_use = "a guard that is dropped lets the lease lapse"]
 pub struct ClaimGuard {
     handle: ClaimHandle,
     hold: HoldId,
     client: Client,
-    is_done: bool,
 }
 
 /// A done that was not answered well. The guard is given back, and the claim still heartbeaten
@@ -54,7 +58,9 @@ impl ClaimGuard {
         let ttl = wire::length(claim.lease_ttl).ok_or(Error::Incomplete("lease_ttl"))?;
         let promised = wire::minted(&claim, answer.heartbeat_interval);
         let promised = promised.ok_or(Error::Incomplete("lease"))?;
-        let lease = Lease::minted(sent_at, ttl, write_margin_percent, &promised);
+        // Claims that are minted together do not send together.
+        let first_beat_after = FIRST_BEAT_MAX.mul_f64(0.5 + chance() / 2.0);
+        let lease = Lease::minted(sent_at, ttl, write_margin_percent, first_beat_after, &promised);
         let minted = Arc::new(Minted {
             id: ClaimId {
                 tenant_id: claim.tenant_id.clone(),
@@ -66,11 +72,14 @@ impl ClaimGuard {
             is_remint: answer.reminted,
             ended_predecessor: answer.ended_predecessor,
             progress: Progress::default(),
+            is_done: AtomicBool::new(false),
         });
         let (kept, told, cancellation) = Hold::new(Arc::clone(&minted), lease, mint.cancel_on);
-        client.order(Order::Hold(hold, Box::new(kept)));
+        if !client.order(Order::Hold(hold, Box::new(kept))) {
+            return Err(Error::Ended);
+        }
         let handle = ClaimHandle::new(minted, told, cancellation);
-        Ok(Self { handle, hold, client: client.clone(), is_done: false })
+        Ok(Self { handle, hold, client: client.clone() })
     }
 
     /// A handle for another task.
@@ -81,20 +90,24 @@ impl ClaimGuard {
 
     /// Reports that the work is over. The claim is heartbeaten until the service has answered.
     ///
-    /// A claim that had ended already is answered well too: `already_ended` is true then, and
-    /// `acks_recorded` false unless an earlier attempt of the same report ended it. After a loss it
-    /// is worth reporting all the same: a superseded claim, or one at its ceiling, is still ended
-    /// as reported.
+    /// A claim that had ended already is answered well too: `already_ended` is true then, `claim`
+    /// tells how it ended, and `acks_recorded` whether these very acks are stored. If it was an
+    /// earlier attempt of the same report, it is `RELEASED` (or `FAILED`) with these acks. After a
+    /// loss it is worth reporting all the same: a superseded claim, or one at its ceiling, is still
+    /// ended as reported.
+    ///
+    /// A future that is dropped before its end leaves the report to run on, and the claim without
+    /// heartbeats.
     ///
     /// # Errors
     /// [`DoneError`], with the guard: after a refusal (`ClaimNotFound`, `WriteTokenInvalid`), or if
     /// nobody answered within the client's call deadline; it may have been accepted then.
-    pub async fn done(mut self, done: Done) -> Result<v1::DoneResponse, DoneError> {
+    pub async fn done(self, done: Done) -> Result<v1::DoneResponse, DoneError> {
         self.client.order(Order::DoneSent(self.hold));
         let token = Some(self.handle.write_token());
         match self.client.report_done(self.handle.id(), token, done).await {
             Ok(answer) => {
-                self.is_done = true;
+                self.handle.note_done();
                 Ok(answer)
             }
             Err(error) => {
@@ -116,7 +129,7 @@ impl Deref for ClaimGuard {
 impl Drop for ClaimGuard {
     fn drop(&mut self) {
         self.client.order(Order::Release(self.hold));
-        if self.is_done {
+        if self.handle.is_done() {
             return;
         }
         let v1::Claim { entity_url: entity, consumer_id: consumer, epoch, .. } =

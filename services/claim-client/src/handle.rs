@@ -8,6 +8,7 @@ use crate::refusal::Refusal;
 use crate::token::WriteToken;
 use claim_proto::v1;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,8 @@ pub(crate) struct Minted {
     pub(crate) is_remint: bool,
     pub(crate) ended_predecessor: Option<v1::Claim>,
     pub(crate) progress: Progress,
+    /// Its done was answered. Shared, since the client may end before it has carried out an order.
+    pub(crate) is_done: AtomicBool,
 }
 
 /// Looks at a claim that a [`ClaimGuard`](crate::ClaimGuard) holds. Clone it into every task that
@@ -75,6 +78,15 @@ impl ClaimHandle {
         cancellation: CancellationToken,
     ) -> Self {
         Self { minted, told, cancellation }
+    }
+
+    /// Its done was answered: nobody has to stop because heartbeats end.
+    pub(crate) fn note_done(&self) {
+        self.minted.is_done.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.minted.is_done.load(Ordering::Acquire)
     }
 
     /// The claim as the mint left it.

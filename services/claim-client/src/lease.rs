@@ -3,7 +3,9 @@
 //! The service decides by the database's clock, which the holder cannot see. What it can know is a
 //! lower bound: an answer that promises `remaining` was given after its heartbeat was *sent*, so
 //! the lease runs at least until `sent + remaining` on the holder's own monotonic clock. Answers
-//! may come late and in any order; the best bound stands, since a lease never moves back (H2).
+//! may come late and in any order; the one to the heartbeat that was sent last counts. No answer is
+//! believed to promise more than the claim's own length of lease: what lies beyond comes from a
+//! database clock that stepped back, and goes when it is corrected.
 //!
 //! ```text
 //!                    renewed: sent + remaining - margin > now
@@ -61,11 +63,10 @@ pub(crate) enum Event {
         /// How long to wait before the next.
         pause: Duration,
     },
-    /// A heartbeat was refused, or a push said that the claim was superseded or ended.
+    /// A heartbeat was refused.
     Refused(Refusal),
-    /// A push asked the holder to finish at its next checkpoint.
-    StopPushed,
-    /// Something calls for a heartbeat now: a new stream, on which the claim was not heard of.
+    /// Something calls for a heartbeat now: a new stream, on which the claim was not heard of, or a
+    /// push that there is news.
     Hail,
     /// A done was sent: that the claim is found released or failed is no loss any more.
     DoneSent,
@@ -87,12 +88,14 @@ pub(crate) enum Standing {
 /// A lease as its holder knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Lease {
-    /// The claim's own length of lease; longer than it no heartbeat is put off.
+    /// The claim's own length of lease: no answer is believed to promise more.
     ttl: Duration,
     /// How long before the bound writing is suspended.
     margin: Duration,
-    /// Before this writing is allowed: the best bound, less the margin.
+    /// Before this writing is allowed: the bound, less the margin.
     write_until: Instant,
+    /// When the heartbeat was sent that gave the bound.
+    renewed_by: Instant,
     /// The suggested interval of the last answer.
     interval: Duration,
     /// The earliest moment at which the ceiling may be reached.
@@ -103,18 +106,20 @@ pub(crate) struct Lease {
     has_beaten: bool,
     /// When the next heartbeat is due.
     next_beat_at: Instant,
-    /// Since when the holder has been asked to finish.
-    stop_since: Option<Instant>,
+    /// The holder is asked to finish at its next checkpoint.
+    is_stop_requested: bool,
     done_sent: bool,
     standing: Standing,
 }
 
 impl Lease {
-    /// The lease of an accepted mint that was sent at `sent_at`.
+    /// The lease of an accepted mint that was sent at `sent_at`. Its first heartbeat is due no later
+    /// than `first_beat_after` from then.
     pub(crate) fn minted(
         sent_at: Instant,
         ttl: Duration,
         margin_percent: u32,
+        first_beat_after: Duration,
         minted: &Renewal,
     ) -> Self {
         let ttl = ttl.min(LEASE_TTL_MAX);
@@ -122,16 +127,18 @@ impl Lease {
             ttl,
             margin: ttl * margin_percent / 100,
             write_until: sent_at,
+            renewed_by: sent_at,
             interval: minted.interval,
             ceiling_at: None,
             sent_at,
             has_beaten: false,
             next_beat_at: sent_at,
-            stop_since: None,
+            is_stop_requested: false,
             done_sent: false,
             standing: Standing::Holding,
         };
-        lease.renew(sent_at, minted, sent_at);
+        lease.renew(sent_at, minted);
+        lease.next_beat_at = lease.next_beat_at.min(sent_at + first_beat_after);
         lease
     }
 
@@ -147,17 +154,16 @@ impl Lease {
                 self.has_beaten = true;
                 self.next_beat_at = now + patience.min(self.patience());
             }
-            Event::Renewed { sent_at, renewal } => self.renew(sent_at, &renewal, now),
+            Event::Renewed { sent_at, renewal } => self.renew(sent_at, &renewal),
             Event::Failed { sent_at, pause } => {
                 // If another one has been sent meanwhile, that one's answer is awaited.
                 if sent_at == self.sent_at {
+                    // A short lease cannot wait as long as a server may ask for.
+                    let pause = pause.min(self.patience());
                     self.next_beat_at = (now + pause).min(sent_at + RESEND_MAX).max(now);
                 }
             }
             Event::Refused(refusal) => self.refuse(refusal),
-            Event::StopPushed => {
-                self.stop_since = Some(now);
-            }
             Event::Hail => {
                 if self.has_beaten {
                     self.next_beat_at = self.next_beat_at.min(now);
@@ -168,18 +174,16 @@ impl Lease {
         }
     }
 
-    fn renew(&mut self, sent_at: Instant, renewal: &Renewal, now: Instant) {
-        let remaining = renewal.remaining.min(LEASE_TTL_MAX);
-        let bound = sent_at + remaining.saturating_sub(self.margin);
-        self.write_until = self.write_until.max(bound);
+    fn renew(&mut self, sent_at: Instant, renewal: &Renewal) {
+        if sent_at < self.renewed_by {
+            return;
+        }
+        let remaining = renewal.remaining.min(self.ttl);
+        self.write_until = sent_at + remaining.saturating_sub(self.margin);
+        self.renewed_by = sent_at;
+        self.is_stop_requested = renewal.stop;
         if let Some(remaining) = renewal.ceiling_remaining {
             self.ceiling_at = sent_at.checked_add(remaining);
-        }
-        if renewal.stop {
-            self.stop_since.get_or_insert(now);
-        } else if self.stop_since.is_some_and(|since| sent_at > since) {
-            // Only what was asked after the request can tell that it is withdrawn.
-            self.stop_since = None;
         }
         if sent_at < self.sent_at {
             // A later one is out; it is sent again in its own time.
@@ -225,12 +229,17 @@ impl Lease {
 
     /// Whether the holder is asked to finish at its next checkpoint.
     pub(crate) fn is_stop_requested(&self) -> bool {
-        self.stop_since.is_some()
+        self.is_stop_requested
     }
 
     /// Whether a heartbeat is to be sent.
     pub(crate) fn is_beat_due(&self, now: Instant) -> bool {
         self.standing == Standing::Holding && now >= self.next_beat_at
+    }
+
+    /// When the next heartbeat is due.
+    pub(crate) fn next_beat_at(&self) -> Instant {
+        self.next_beat_at
     }
 
     /// The next instant at which something changes by itself: the suspension of writing, or a

@@ -71,6 +71,7 @@ mod settings;
 mod tls;
 mod token;
 mod verdict;
+mod watch;
 mod wire;
 
 pub use claim_proto::v1;
@@ -85,3 +86,4 @@ pub use settings::{ClientBuilder, WrongSetting};
 pub use tls::Tls;
 pub use token::WriteToken;
 pub use tonic::Code;
+pub use watch::{EventWatch, WatchItem};

@@ -26,6 +26,9 @@ pub(crate) const RESEND_MAX: Duration = Duration::from_millis(4500);
 /// nothing at all comes back. Longer than the 2 s after which a server without a database ends its
 /// streams by itself; so much below 5 s that the next stream opens in time.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// The first heartbeat of a claim is sent no later than this after its mint: a server tells a stream
+/// only of claims that it has heard on it. Work that is done sooner costs none.
+pub(crate) const FIRST_BEAT_MAX: Duration = Duration::from_secs(1);
 /// Shortest time between two heartbeats of a claim, whatever the server suggests.
 pub(crate) const INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// The longest lease there is (M6). No answer is believed to promise more.
@@ -38,6 +41,8 @@ pub(crate) const SEND_QUEUE_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) const ANSWER_QUEUE: usize = 1024;
 /// An answer older than this is of no use: the same claim has sent a dozen heartbeats since.
 pub(crate) const FLIGHT_AGE_MAX: Duration = Duration::from_secs(60);
+/// Silence after which a watch counts as broken: the contract has a checkpoint every 15 s.
+pub(crate) const WATCH_SILENCE_MAX: Duration = Duration::from_secs(20);
 /// Longest progress note (`api.md`).
 pub(crate) const PROGRESS_BYTES_MAX: usize = 256;
 
@@ -46,6 +51,12 @@ pub(crate) const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between repetitions, but for what a `RetryInfo` asks. With [`CONNECT_TIMEOUT`] it
 /// stays below [`RESEND_MAX`], so that heartbeats keep their time while servers are away.
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// The longest time to stay away that a server is believed to ask for.
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// The longest deadline that a call can be given.
+pub(crate) const CALL_DEADLINE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longest text of a failed done (`api.md`).
+pub(crate) const ERROR_MESSAGE_BYTES_MAX: usize = 1024;
 /// Longest wait before another server is tried that has not been asked yet: only as long as it
 /// takes that a fleet does not come all at once.
 pub(crate) const SWITCH_PAUSE_MAX: Duration = Duration::from_millis(50);

@@ -63,6 +63,14 @@ pub enum Refusal {
     LeaseLapsed,
     /// `WRITE_TOKEN_INVALID`: the token is not, or no longer, the right one.
     WriteTokenInvalid,
+    /// `EVENTS_PRUNED`: events behind the position have been removed. List the present state, then
+    /// watch from now on.
+    EventsPruned {
+        /// The highest sequence that was removed.
+        pruned_sequence: i64,
+    },
+    /// `WATCHER_TOO_SLOW`: the watcher did not keep up with the events. It can resume.
+    WatcherTooSlow,
     /// `NOT_PERMITTED`: the caller lacks a permission.
     NotPermitted {
         /// The permission.
@@ -119,6 +127,8 @@ impl Refusal {
             | Self::EpochFenced { .. }
             | Self::EntityNotClaimable { .. }
             | Self::LeaseLapsed
+            | Self::EventsPruned { .. }
+            | Self::WatcherTooSlow
             | Self::NotPermitted { .. }
             | Self::Unauthenticated
             | Self::Other { .. } => false,
@@ -167,6 +177,11 @@ impl Refusal {
             "CEILING_REACHED" => (Code::FailedPrecondition, Self::CeilingReached),
             "LEASE_LAPSED" => (Code::FailedPrecondition, Self::LeaseLapsed),
             "WRITE_TOKEN_INVALID" => (Code::PermissionDenied, Self::WriteTokenInvalid),
+            "EVENTS_PRUNED" => (
+                Code::OutOfRange,
+                Self::EventsPruned { pruned_sequence: metadata.number("pruned_sequence") },
+            ),
+            "WATCHER_TOO_SLOW" => (Code::ResourceExhausted, Self::WatcherTooSlow),
             "NOT_PERMITTED" => (
                 Code::PermissionDenied,
                 Self::NotPermitted { permission: metadata.text("permission") },
@@ -249,6 +264,10 @@ impl fmt::Display for Refusal {
             Self::CeilingReached => f.write_str("the claim has reached its ceiling"),
             Self::LeaseLapsed => f.write_str("the lease has lapsed"),
             Self::WriteTokenInvalid => f.write_str("the write token is not valid"),
+            Self::EventsPruned { pruned_sequence } => {
+                write!(f, "events up to {pruned_sequence} have been removed")
+            }
+            Self::WatcherTooSlow => f.write_str("the watcher does not keep up with the events"),
             Self::NotPermitted { permission } => {
                 write!(f, "the permission {permission} is missing")
             }

@@ -4,7 +4,7 @@ use crate::calls::Calls;
 use crate::client::Client;
 use crate::io_thread::IoThread;
 use crate::limits::{
-    CALL_DEADLINE_DEFAULT, CONNECT_TIMEOUT, PING_INTERVAL, PING_TIMEOUT,
+    CALL_DEADLINE_DEFAULT, CALL_DEADLINE_MAX, CONNECT_TIMEOUT, PING_INTERVAL, PING_TIMEOUT,
     WRITE_MARGIN_PERCENT_DEFAULT, WRITE_MARGIN_PERCENT_MAX,
 };
 use crate::servers::Servers;
@@ -42,6 +42,9 @@ pub enum WrongSetting {
     /// Certificates or keys cannot be used.
     #[error("TLS cannot be set up")]
     Tls(#[source] tonic::transport::Error),
+    /// No call could be made within it, or it is no limit.
+    #[error("a call deadline of {0:?} is not between 1 ms and {CALL_DEADLINE_MAX:?}")]
+    CallDeadline(Duration),
     /// The margin leaves too little of a lease.
     #[error("a write margin of {0} % is more than {WRITE_MARGIN_PERCENT_MAX} %")]
     WriteMargin(u32),
@@ -66,7 +69,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Longest time for a call with all its repetitions; 30 s if not given. A done that is given up
+    /// Longest time for a call with all its repetitions, up to a day; 30 s if not given. A done that is given up
     /// too early leaves its claim to the reaper. Heartbeats are not concerned: they go on for as
     /// long as their guard lives.
     pub fn call_deadline(mut self, length: Duration) -> Self {
@@ -91,6 +94,9 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, WrongSetting> {
         if self.write_margin_percent > WRITE_MARGIN_PERCENT_MAX {
             return Err(WrongSetting::WriteMargin(self.write_margin_percent));
+        }
+        if self.call_deadline < Duration::from_millis(1) || self.call_deadline > CALL_DEADLINE_MAX {
+            return Err(WrongSetting::CallDeadline(self.call_deadline));
         }
         if self.addresses.is_empty() {
             return Err(WrongSetting::NoServer);
@@ -135,6 +141,10 @@ mod tests {
         assert_eq!(refusal(ClientBuilder::new([] as [&str; 0])), "no server is named");
         let margin = ClientBuilder::new(["http://a"]).write_margin_percent(51);
         assert_eq!(refusal(margin), "a write margin of 51 % is more than 50 %");
+        for length in [Duration::ZERO, Duration::MAX] {
+            let refusal = refusal(ClientBuilder::new(["http://a"]).call_deadline(length));
+            assert!(refusal.starts_with("a call deadline of"), "{refusal}");
+        }
         for address in ["127.0.0.1:50051", "https://a:1", "ftp://a", "http://a b"] {
             let refusal = refusal(ClientBuilder::new(["http://127.0.0.1:1", address]));
             assert!(refusal.starts_with(address), "{refusal}");

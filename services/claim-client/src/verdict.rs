@@ -1,6 +1,7 @@
 //! From a status to what is to be done about it, by code and reason alone.
 
 use crate::error::Failure;
+use crate::limits::RETRY_AFTER_MAX;
 use crate::refusal::Refusal;
 use claim_proto::ERROR_DOMAIN;
 use std::error::Error;
@@ -50,6 +51,7 @@ impl Verdict {
 
     fn judge(code: Code, text: &str, details: &ErrorDetails) -> Self {
         let retry_after = details.retry_info().and_then(|info| info.retry_delay);
+        let retry_after = retry_after.map(|asked| asked.min(RETRY_AFTER_MAX));
         let info = details.error_info().filter(|info| info.domain == ERROR_DOMAIN);
         let failure = Failure {
             code,
@@ -60,6 +62,8 @@ impl Verdict {
         };
         match code {
             Code::Unavailable | Code::DeadlineExceeded => Self::Again(failure),
+            // An answer that was cut short has no status, and the library chooses this one.
+            Code::Unknown if info.is_none() => Self::Again(failure),
             // Without a RetryInfo it is a message that is too large, or a watcher too slow.
             Code::ResourceExhausted if retry_after.is_some() => Self::Again(failure),
             _ => match Refusal::of(code, details) {

@@ -4,7 +4,7 @@ use crate::protocol::StoreLine;
 use crate::store::Store;
 use crate::work::{Begun, Outcome, begin, report};
 use anyhow::{Context, Result};
-use claim_client::v1::{Claim, ClaimState, ListClaimsRequest};
+use claim_client::v1::{Claim, ClaimState, EntityState, ListClaimsRequest};
 use claim_client::{Client, MintRequest, Refusal};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,7 +19,8 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// The most that are shown of what does not fit.
 const SHOWN_MAX: usize = 20;
 
-/// Reports what runners finished and did not live to report, as the next runner would have done.
+/// Ends what runners did not live to end, and reports what they finished, as the next runner would
+/// have done.
 pub(crate) async fn settle(
     client: &Client,
     store: &Store,
@@ -29,7 +30,8 @@ pub(crate) async fn settle(
     let mut line = StoreLine::open(store_address).await?;
     for entity in entities {
         let finished = store.look(|record| record.pieces(&stream(entity)));
-        if acks(&claims_of(client, entity).await?).len() == finished.len() {
+        let acks = acks(&claims_of(client, entity).await?);
+        if acks.len() == finished.len() && is_idle(client, entity).await? {
             continue;
         }
         let guard = loop {
@@ -55,7 +57,8 @@ pub(crate) async fn settle(
     Ok(())
 }
 
-/// Says how it stands; fails if any piece was not finished exactly as often as the claims say.
+/// Says how it stands; fails if any piece was not finished exactly as often as the claims say, if two
+/// holders were allowed to write at the same time, or if an entity is not idle.
 pub(crate) async fn compare(
     client: &Client,
     store: &Store,
@@ -68,6 +71,9 @@ pub(crate) async fn compare(
         let claims = claims_of(client, entity).await?;
         for claim in &claims {
             *states.entry(claim.state().as_str_name()).or_default() += 1;
+        }
+        if !is_idle(client, entity).await? {
+            wrong.push(format!("{entity} is not idle"));
         }
         let (acks, pieces) = (acks(&claims), store.look(|record| record.pieces(&stream(entity))));
         acked += acks.len();
@@ -86,14 +92,16 @@ pub(crate) async fn compare(
     });
     println!("claims: {states:?}");
     println!("{finished} pieces are finished by the store's record, {acked} by the claims");
+    wrong.extend(store.look(|record| record.contradictions.clone()));
     for line in wrong.iter().take(SHOWN_MAX) {
         println!("WRONG: {line}");
     }
     if !wrong.is_empty() || finished == 0 {
-        println!("{} of {} entities do not fit", wrong.len(), entities.len());
+        println!("{} things are wrong with {} entities", wrong.len(), entities.len());
         return Ok(ExitCode::FAILURE);
     }
     println!("every piece of work was finished exactly as often as the claims say: once");
+    println!("no two holders were allowed to write at the same time, and all entities are idle");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -104,6 +112,15 @@ fn acks(claims: &[Claim]) -> Vec<u64> {
     let mut pieces: Vec<u64> = acks.filter_map(|ack| ack.offset.parse().ok()).collect();
     pieces.sort_unstable();
     pieces
+}
+
+/// Whether nobody has it. One that was never claimed is not known.
+async fn is_idle(client: &Client, entity: &str) -> Result<bool> {
+    match client.get_entity("", entity).await {
+        Ok(seen) => Ok(seen.state() == EntityState::Idle),
+        Err(error) if error.refusal() == Some(&Refusal::EntityNotFound) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn claims_of(client: &Client, entity: &str) -> Result<Vec<Claim>> {

@@ -34,7 +34,7 @@ pub(crate) async fn run(settings: Fleet) -> Result<ExitCode> {
     let entities: Vec<String> =
         (0..settings.common.entities).map(|number| entity(&prefix, number)).collect();
     audit::settle(&client, &store, address, &entities).await?;
-    println!("{} runners were killed", runners.killed);
+    println!("{} runners were killed, {} were paused", runners.killed, runners.paused);
     audit::compare(&client, &store, &entities).await
 }
 
@@ -45,12 +45,20 @@ struct Runners<'a> {
     children: Vec<Child>,
     started: usize,
     killed: usize,
+    paused: usize,
 }
 
 impl<'a> Runners<'a> {
     fn start(settings: &'a Fleet, prefix: &'a str, store: SocketAddr) -> Result<Self> {
-        let mut runners =
-            Self { settings, prefix, store, children: Vec::new(), started: 0, killed: 0 };
+        let mut runners = Self {
+            settings,
+            prefix,
+            store,
+            children: Vec::new(),
+            started: 0,
+            killed: 0,
+            paused: 0,
+        };
         for _ in 0..settings.runners {
             let runner = runners.start_one()?;
             runners.children.push(runner);
@@ -77,13 +85,19 @@ impl<'a> Runners<'a> {
     /// Lets them work, and kills one now and then.
     async fn work(&mut self, store: &Store) -> Result<()> {
         let end = Instant::now() + self.settings.run_for;
-        let (mut kill_at, mut tell_at) = (self.next_kill(), Instant::now() + TELL_EVERY);
+        let mut kill_at = after_about(self.settings.kill_every);
+        let mut pause_at = after_about(self.settings.pause_every);
+        let mut tell_at = Instant::now() + TELL_EVERY;
         while Instant::now() < end {
-            let next = kill_at.unwrap_or(end).min(tell_at).min(end);
-            sleep_until(next.into()).await;
+            let next = [kill_at, pause_at, Some(tell_at)].into_iter().flatten().min();
+            sleep_until(next.unwrap_or(end).min(end).into()).await;
             if kill_at.is_some_and(|at| at <= Instant::now()) {
                 self.kill_one().await?;
-                kill_at = self.next_kill();
+                kill_at = after_about(self.settings.kill_every);
+            }
+            if pause_at.is_some_and(|at| at <= Instant::now()) {
+                self.pause_one();
+                pause_at = after_about(self.settings.pause_every);
             }
             if tell_at <= Instant::now() {
                 let finished = store.look(|record| record.finished());
@@ -95,11 +109,6 @@ impl<'a> Runners<'a> {
         Ok(())
     }
 
-    fn next_kill(&self) -> Option<Instant> {
-        let about = self.settings.kill_every;
-        (!about.is_zero()).then(|| Instant::now() + about.mul_f64(0.5 + fastrand::f64()))
-    }
-
     async fn kill_one(&mut self) -> Result<()> {
         let victim = fastrand::usize(..self.children.len());
         self.children[victim].kill().await?;
@@ -107,6 +116,21 @@ impl<'a> Runners<'a> {
         sleep(Duration::from_millis(fastrand::u64(..500))).await;
         self.children[victim] = self.start_one()?;
         Ok(())
+    }
+
+    /// Stops a runner for up to two leases. When it goes on, it believes for a moment what was true
+    /// when it was stopped.
+    fn pause_one(&mut self) {
+        let one = fastrand::usize(..self.children.len());
+        let Some(pid) = self.children[one].id() else { return };
+        self.paused += 1;
+        let length = self.settings.common.lease.mul_f64(2.0 * fastrand::f64());
+        tokio::spawn(async move {
+            // If it is killed meanwhile, there is nobody to go on.
+            signal("STOP", pid).await;
+            sleep(length).await;
+            signal("CONT", pid).await;
+        });
     }
 
     /// Fails if a runner has ended although nobody killed it.
@@ -131,4 +155,15 @@ impl<'a> Runners<'a> {
         }
         Ok(())
     }
+}
+
+/// A moment at random, about that long from now; none if it is never to come.
+fn after_about(length: Duration) -> Option<Instant> {
+    (!length.is_zero()).then(|| Instant::now() + length.mul_f64(0.5 + fastrand::f64()))
+}
+
+async fn signal(name: &str, pid: u32) {
+    let kill =
+        Command::new("kill").args(["-s", name, &pid.to_string()]).stderr(Stdio::null()).status();
+    let _ = kill.await;
 }

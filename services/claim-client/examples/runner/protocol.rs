@@ -2,18 +2,26 @@
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::SocketAddr;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// A write to the stream of an entity.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Write {
     pub(crate) stream: String,
     /// The secret of the claim; the store asks the service about it.
     pub(crate) write_token: String,
     pub(crate) entry: Entry,
+}
+
+impl fmt::Debug for Write {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} to {}", self.entry, self.stream)
+    }
 }
 
 /// What is written.

@@ -71,6 +71,11 @@ pub(crate) struct Fleet {
     #[arg(long, value_parser = humantime::parse_duration, default_value = "3s")]
     pub(crate) kill_every: Duration,
 
+    /// A runner is stopped (SIGSTOP) about that often, and goes on after up to two leases, perhaps
+    /// with claims that others have by then; 0s: never
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "5s")]
+    pub(crate) pause_every: Duration,
+
     /// How long the runners work, before they finish what they have begun
     #[arg(long, value_parser = humantime::parse_duration, default_value = "30s")]
     pub(crate) run_for: Duration,

@@ -25,11 +25,15 @@ pub(crate) struct Record {
     pub(crate) fenced: u64,
     /// The service did not answer.
     pub(crate) unknown: u64,
+    /// What can only be if two claims were authorized at the same time, in words.
+    pub(crate) contradictions: Vec<String>,
 }
 
 #[derive(Debug, Default)]
 struct Stream {
     highest_fence: i64,
+    /// Whose fence that is.
+    highest: Option<(String, i64)>,
     finished: Vec<Finished>,
 }
 
@@ -45,17 +49,37 @@ impl Record {
         self.streams.values().map(|stream| stream.finished.len()).sum()
     }
 
-    /// Takes a write that the service allowed, unless a newer claim has begun.
-    fn append(&mut self, write: &Write, allowed: AuthorizeWriteResponse) -> Written {
+    /// The highest fence that was ever allowed to write to a stream.
+    fn highest_fence(&self, stream: &str) -> i64 {
+        self.streams.get(stream).map_or(0, |stream| stream.highest_fence)
+    }
+
+    /// Takes a write that the service allowed, unless a newer claim has begun. When it was asked,
+    /// `highest_before` was the highest fence that it had allowed.
+    fn append(
+        &mut self,
+        write: &Write,
+        allowed: AuthorizeWriteResponse,
+        highest_before: i64,
+    ) -> Written {
         let stream = self.streams.entry(write.stream.clone()).or_default();
-        if allowed.fence < stream.highest_fence {
+        let AuthorizeWriteResponse { consumer_id, epoch, fence, .. } = allowed;
+        let who = (consumer_id.clone(), epoch);
+        if fence < highest_before {
+            // No matter of answers that overtake each other: it was asked after the newer one had
+            // been allowed, and W1 allows the current claim alone.
+            self.contradictions.push(format!("{who:?} was allowed after a newer claim: {write:?}"));
+        }
+        if fence < stream.highest_fence {
             self.fenced += 1;
             return Written::Barred;
         }
-        stream.highest_fence = allowed.fence;
+        if fence == stream.highest_fence && stream.highest.as_ref() != Some(&who) {
+            self.contradictions.push(format!("{who:?} has a fence of another claim: {write:?}"));
+        }
+        (stream.highest_fence, stream.highest) = (fence, Some(who));
         self.accepted += 1;
         let last = stream.finished.last().cloned();
-        let AuthorizeWriteResponse { consumer_id, epoch, .. } = allowed;
         match write.entry {
             Entry::Begin | Entry::Step { .. } => {}
             Entry::Finish { piece } => {
@@ -116,10 +140,11 @@ impl Store {
     }
 
     async fn write(&self, write: &Write) -> Written {
+        let highest_before = self.look(|record| record.highest_fence(&write.stream));
         let allowed = self.client.authorize_write("", &write.stream, &write.write_token).await;
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         match allowed {
-            Ok(allowed) => record.append(write, allowed),
+            Ok(allowed) => record.append(write, allowed, highest_before),
             Err(error) => match error.refusal() {
                 Some(Refusal::LeaseLapsed) => {
                     record.lapsed += 1;

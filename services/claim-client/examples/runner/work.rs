@@ -44,14 +44,13 @@ pub(crate) async fn run(settings: settings::Work) -> Result<()> {
 }
 
 async fn slot(client: Client, settings: settings::Work, finish: CancellationToken) -> Result<()> {
-    let mut store = StoreLine::open(settings.store).await?;
     while !finish.is_cancelled() {
         let url = entity(&settings.prefix, fastrand::usize(..settings.common.entities));
         let asked = MintRequest::new(url, format!("w_{:016x}", fastrand::u64(..)))
             .runner_id(&settings.name)
             .lease_ttl(settings.common.lease);
         match client.mint(asked).await {
-            Ok(guard) => hold(&client, guard, &mut store, &settings.common).await?,
+            Ok(guard) => hold(&client, guard, &settings).await?,
             Err(error) => {
                 if !matches!(error.refusal(), Some(Refusal::AlreadyClaimed { .. })) {
                     tracing::warn!("no claim: {error}");
@@ -64,14 +63,13 @@ async fn slot(client: Client, settings: settings::Work, finish: CancellationToke
 }
 
 /// Works under a claim, and reports.
-async fn hold(
-    client: &Client,
-    guard: ClaimGuard,
-    store: &mut StoreLine,
-    settings: &Common,
-) -> Result<()> {
+async fn hold(client: &Client, guard: ClaimGuard, settings: &settings::Work) -> Result<()> {
     let handle = guard.handle();
-    let work = piece(client, &handle, store, settings);
+    let work = async {
+        // A line for this claim alone: work that is cut short leaves an answer behind on it.
+        let mut store = StoreLine::open(settings.store).await?;
+        piece(client, &handle, &mut store, &settings.common).await
+    };
     // A definite loss ends the work wherever it is; a bad connection does not.
     let outcome = guard.cancellation().run_until_cancelled(work).await;
     match outcome {
@@ -80,8 +78,8 @@ async fn hold(
             let _ = guard.done(Done::failed(error.to_string())).await;
             return Err(error);
         }
-        // Lost: there is nothing to report, and nobody to report to.
-        None => drop(guard),
+        // Lost: there is nothing to show for it. A superseded claim is ended all the same.
+        None => report(guard, &Outcome::Nothing).await,
     }
     Ok(())
 }
@@ -101,7 +99,11 @@ pub(crate) async fn report(mut guard: ClaimGuard, outcome: &Outcome) {
                 tracing::error!("{failed}");
                 return;
             }
-            Err(failed) => guard = *failed.guard,
+            Err(failed) => {
+                tracing::warn!("{failed}");
+                guard = *failed.guard;
+                sleep(LOOK_AGAIN).await;
+            }
         }
     }
 }
@@ -171,9 +173,16 @@ async fn is_reported(client: &Client, finished: &Finished) -> Result<bool> {
     };
     loop {
         match client.get_claim(&id).await {
-            Ok(claim) => return Ok(claim.state() == ClaimState::Released),
+            Ok(claim) => {
+                let piece = finished.piece.to_string();
+                let is_acked = claim.acked_streams.iter().any(|ack| ack.offset == piece);
+                return Ok(claim.state() == ClaimState::Released && is_acked);
+            }
             Err(error) if error.refusal().is_some() => bail!(error),
-            Err(error) => tracing::warn!("where the work stands is not known yet: {error}"),
+            Err(error) => {
+                tracing::warn!("where the work stands is not known yet: {error}");
+                sleep(LOOK_AGAIN).await;
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::retry::chance;
 use crate::verdict::Verdict;
 use crate::wire;
 use claim_proto::v1::keep_alive_response::Result as Answer;
-use claim_proto::v1::{HeartbeatDirective, HeartbeatResponse, KeepAliveResponse};
+use claim_proto::v1::{HeartbeatResponse, KeepAliveResponse};
 use std::time::Instant;
 
 impl Keeper {
@@ -35,7 +35,7 @@ impl Keeper {
     fn hear_answer(&mut self, answer: KeepAliveResponse, now: Instant) {
         let KeepAliveResponse { tag, consumer_id, epoch, result } = answer;
         if tag == 0 {
-            return self.hear_push(&consumer_id, epoch, result, now);
+            return self.hear_push(&consumer_id, epoch, now);
         }
         let Some(flight) = self.flights.landed(tag) else {
             return;
@@ -97,27 +97,14 @@ impl Keeper {
         }
     }
 
-    /// A push names consumer and epoch, but neither tenant nor token. If that could be several
-    /// claims of this process, each of them asks for itself.
-    fn hear_push(&mut self, consumer_id: &str, epoch: i64, result: Option<Answer>, now: Instant) {
+    /// A push names consumer and epoch, but neither tenant nor token, so it may be about a claim of
+    /// another tenant that this process held a moment ago. Whoever may be meant asks for itself: the
+    /// answer to a heartbeat is about one claim.
+    fn hear_push(&mut self, consumer_id: &str, epoch: i64, now: Instant) {
         let meant = |(_, hold): &(&HoldId, &Hold)| hold.is_of(consumer_id, epoch);
         let meant: Vec<HoldId> = self.holds.iter().filter(meant).map(|(id, _)| *id).collect();
-        let event = match result {
-            Some(Answer::Response(answer)) if answer.directive() == HeartbeatDirective::Stop => {
-                Event::StopPushed
-            }
-            Some(Answer::Error(status)) => match Verdict::of_item(&status) {
-                Verdict::Refused(refusal) if refusal.is_loss() => Event::Refused(refusal),
-                _ => Event::Hail,
-            },
-            _ => Event::Hail,
-        };
-        if let [only] = meant[..] {
-            self.apply(only, event, now);
-        } else {
-            for id in meant {
-                self.apply(id, Event::Hail, now);
-            }
+        for id in meant {
+            self.apply(id, Event::Hail, now);
         }
     }
 }

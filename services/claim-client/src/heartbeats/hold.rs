@@ -6,6 +6,7 @@ use crate::mint::CancelOn;
 use crate::retry::Backoff;
 use claim_proto::v1;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -183,6 +184,10 @@ impl Drop for Hold {
             }
             is_held
         });
+        if !self.minted.is_done.load(Ordering::Acquire) {
+            // Work that goes on under a guard that is gone goes on unheld.
+            self.cancellation.cancel();
+        }
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! The stream is opened when the first heartbeat falls due. When it ends, or is silent although
 //! heartbeats are out, the next server is asked over a fresh connection, and every claim is
-//! heartbeaten anew: a server pushes news only of claims that it has heard on that stream.
+//! heartbeaten anew: a server pushes news only of claims that it has heard on that stream. For the
+//! same reason the first heartbeat of a claim is sent soon after its mint.
 
 mod alarms;
 mod flights;
@@ -17,7 +18,7 @@ mod link;
 pub(crate) use hold::{Hold, HoldId};
 
 use crate::lease::Event;
-use crate::limits::{RESEND_MAX, SEND_QUEUE_PAUSE, SILENCE_MAX};
+use crate::limits::{BACKOFF_FIRST, SEND_QUEUE_PAUSE, SILENCE_MAX};
 use crate::retry::{Backoff, chance, may_help_elsewhere};
 use crate::servers::Servers;
 use crate::verdict::Verdict;
@@ -186,7 +187,6 @@ impl Keeper {
         let Some(link) = self.link.take() else {
             return;
         };
-        let oldest = self.flights.oldest();
         self.flights.clear();
         let address = &link.picked.address;
         let first = self.backoff.failures() == 0;
@@ -202,9 +202,11 @@ impl Keeper {
                 self.backoff.pause(chance())
             }
         };
-        // A heartbeat that is out is sent again in time, whatever the server asks for.
-        let latest = oldest.map_or(now + pause, |sent_at| sent_at + RESEND_MAX);
-        self.reopen_at = Some((now + pause).min(latest).max(now));
+        // The first heartbeat that falls due is sent in time, whatever the server asks for.
+        let due = self.holds.values().map(|hold| hold.lease().next_beat_at()).min();
+        let latest = due.map_or(pause, |due| due.saturating_duration_since(now).max(BACKOFF_FIRST));
+        let pause = pause.min(latest);
+        self.reopen_at = Some(now + pause);
         if first && !self.holds.is_empty() {
             tracing::warn!(
                 address,

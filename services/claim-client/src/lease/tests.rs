@@ -23,7 +23,7 @@ fn renewal(remaining: u64) -> Renewal {
 }
 
 fn minted(sent_at: Instant) -> Lease {
-    Lease::minted(sent_at, TTL, MARGIN_PERCENT, &renewal(30))
+    Lease::minted(sent_at, TTL, MARGIN_PERCENT, TTL, &renewal(30))
 }
 
 fn ended() -> Ending {
@@ -99,7 +99,7 @@ fn a_short_lease_does_not_wait_five_seconds_for_an_answer() {
     let begin = Instant::now();
     let third = Duration::from_millis(333);
     let short = Renewal { remaining: seconds(1), interval: third, ..renewal(1) };
-    let mut lease = Lease::minted(begin, seconds(1), MARGIN_PERCENT, &short);
+    let mut lease = Lease::minted(begin, seconds(1), MARGIN_PERCENT, TTL, &short);
     send(&mut lease, begin + third);
     assert!(lease.is_beat_due(begin + third * 2));
 }
@@ -158,25 +158,68 @@ fn a_heartbeat_that_meets_its_own_done_reports_no_loss() {
 fn a_claim_goes_on_being_heartbeaten_while_it_is_asked_to_stop_or_reported_done() {
     let begin = Instant::now();
     let mut lease = minted(begin);
-    lease.apply(Event::StopPushed, begin);
+    let stop = Renewal { stop: true, ..renewal(30) };
+    send(&mut lease, begin);
+    lease.apply(Event::Renewed { sent_at: begin, renewal: stop }, begin);
     lease.apply(Event::DoneSent, begin);
     assert!(lease.is_stop_requested() && lease.may_write(begin));
     assert!(lease.is_beat_due(begin + seconds(10)));
 }
 
 #[test]
-fn only_an_answer_asked_for_after_the_request_withdraws_it() {
+fn a_request_to_stop_is_withdrawn_by_a_later_heartbeat_and_not_by_a_late_answer() {
     let begin = Instant::now();
     let mut lease = minted(begin);
-    let before = begin + seconds(10);
-    send(&mut lease, before);
-    lease.apply(Event::StopPushed, before + seconds(1));
-    lease.apply(renewed(before, 30), before + seconds(2));
+    let (first, second) = (begin + seconds(10), begin + seconds(14));
+    send(&mut lease, first);
+    send(&mut lease, second);
+    let stop = Renewal { stop: true, ..renewal(30) };
+    lease.apply(Event::Renewed { sent_at: second, renewal: stop }, second);
+    assert!(lease.is_stop_requested());
+    lease.apply(renewed(first, 30), second + seconds(1));
     assert!(lease.is_stop_requested(), "that answer may be older than the request");
-    let after = before + seconds(3);
-    send(&mut lease, after);
-    lease.apply(renewed(after, 30), after + seconds(1));
+    let third = second + seconds(3);
+    send(&mut lease, third);
+    lease.apply(renewed(third, 30), third);
     assert!(!lease.is_stop_requested());
+}
+
+#[test]
+fn the_first_heartbeat_is_sent_soon_after_the_mint_and_the_others_at_the_interval() {
+    let begin = Instant::now();
+    let mut lease = Lease::minted(begin, TTL, MARGIN_PERCENT, seconds(1), &renewal(30));
+    assert!(!lease.is_beat_due(begin + Duration::from_millis(999)));
+    let first = begin + seconds(1);
+    assert!(lease.is_beat_due(first));
+    send(&mut lease, first);
+    lease.apply(renewed(first, 30), first);
+    assert!(!lease.is_beat_due(first + seconds(9)));
+    assert!(lease.is_beat_due(first + seconds(10)));
+}
+
+#[test]
+fn a_database_clock_that_steps_back_and_forth_gives_no_time_beyond_the_claims_own_lease() {
+    let begin = Instant::now();
+    let mut lease = minted(begin);
+    let (first, second) = (begin + seconds(10), begin + seconds(20));
+    send(&mut lease, first);
+    lease.apply(renewed(first, 330), first);
+    assert_eq!(lease.write_until(), first + seconds(27), "it may be corrected at any time");
+    send(&mut lease, second);
+    lease.apply(renewed(second, 5), second);
+    assert_eq!(lease.write_until(), second + seconds(2), "the last word counts");
+}
+
+#[test]
+fn a_short_lease_does_not_stay_away_as_long_as_a_server_asks() {
+    let begin = Instant::now();
+    let third = Duration::from_millis(333);
+    let short = Renewal { remaining: seconds(1), interval: third, ..renewal(1) };
+    let mut lease = Lease::minted(begin, seconds(1), MARGIN_PERCENT, TTL, &short);
+    let sent_at = begin + third;
+    send(&mut lease, sent_at);
+    lease.apply(Event::Failed { sent_at, pause: seconds(2) }, sent_at);
+    assert!(lease.is_beat_due(sent_at + third));
 }
 
 #[test]
@@ -188,7 +231,7 @@ fn the_ceiling_is_asked_about_when_it_comes() {
         interval: seconds(10),
         stop: false,
     };
-    let mut lease = Lease::minted(begin, TTL, MARGIN_PERCENT, &near);
+    let mut lease = Lease::minted(begin, TTL, MARGIN_PERCENT, TTL, &near);
     let sent_at = begin + seconds(10);
     send(&mut lease, sent_at);
     let nearer = Renewal { remaining: seconds(2), ceiling_remaining: Some(seconds(2)), ..near };
@@ -218,7 +261,7 @@ fn an_absurd_promise_is_believed_up_to_the_longest_lease_there_is() {
         ceiling_remaining: Some(Duration::MAX),
         stop: false,
     };
-    let lease = Lease::minted(begin, Duration::MAX, MARGIN_PERCENT, &absurd);
+    let lease = Lease::minted(begin, Duration::MAX, MARGIN_PERCENT, LEASE_TTL_MAX, &absurd);
     assert_eq!(lease.write_until(), begin + LEASE_TTL_MAX - LEASE_TTL_MAX / 10);
     assert!(lease.is_beat_due(begin + LEASE_TTL_MAX / 2));
 }

@@ -134,3 +134,21 @@ fn a_broken_connection_is_unavailable_whatever_code_the_library_gives_it() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn an_absurd_request_to_stay_away_is_believed_up_to_a_minute() {
+    let mut details = ErrorDetails::new();
+    details.set_retry_info(Some(Duration::MAX));
+    let away = Status::with_error_details(Code::Unavailable, "", details);
+    match Verdict::of(&away) {
+        Verdict::Again(failure) => {
+            assert!(failure.retry_after.unwrap() <= Duration::from_secs(60));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_answer_that_was_cut_short_is_asked_for_again() {
+    assert!(matches!(Verdict::of(&Status::unknown("no status")), Verdict::Again(_)));
+}

@@ -3,7 +3,7 @@
 use crate::support::script::Act;
 use crate::support::stage::Stage;
 use crate::support::{claim, client, mint, status, status_retry};
-use claim_client::{ClaimId, Client, Code, Error, Refusal};
+use claim_client::{ClaimId, Client, Code, Error, HoldState, Refusal};
 use std::time::{Duration, Instant};
 use tonic::Status;
 
@@ -13,10 +13,12 @@ fn id() -> ClaimId {
 
 #[tokio::test]
 async fn only_retryable_codes_are_repeated() {
-    let again: [fn() -> Status; 3] = [
+    let again: [fn() -> Status; 4] = [
         || status(Code::Unavailable, "DATABASE_UNAVAILABLE"),
         || status(Code::DeadlineExceeded, "TIMED_OUT"),
         || status_retry(Code::ResourceExhausted, "OVERLOADED", Duration::from_millis(10)),
+        // As the library calls an answer that was cut short.
+        || Status::unknown("no status"),
     ];
     for failure in again {
         let stage = Stage::start().await;
@@ -24,12 +26,11 @@ async fn only_retryable_codes_are_repeated() {
         client(&[stage.url()]).get_claim(&id()).await.unwrap();
         assert_eq!(stage.count("get_claim"), 3, "{:?}", failure());
     }
-    let once: [fn() -> Status; 6] = [
+    let once: [fn() -> Status; 5] = [
         || status(Code::NotFound, "CLAIM_NOT_FOUND"),
         || status(Code::InvalidArgument, "INVALID_FIELD"),
         || status(Code::ResourceExhausted, "WATCHER_TOO_SLOW"),
         || status(Code::Internal, "INTERNAL"),
-        || Status::unknown("something"),
         || Status::cancelled("somebody cancelled it"),
     ];
     for failure in once {
@@ -69,6 +70,20 @@ async fn a_mint_is_repeated_with_the_same_request_id() {
     assert_eq!(guard.write_token().reveal(), "secret-1", "the token of the last answer");
     let _other = mint(&client, "w_2").await;
     assert_ne!(stage.calls()[2].request_id, calls[0].request_id);
+}
+
+#[tokio::test]
+async fn the_lease_of_a_repeated_mint_counts_from_the_attempt_that_was_answered() {
+    let stage = Stage::start().await;
+    stage.script.set_calls(|_, n| if n == 1 { Act::Silence } else { Act::Answer });
+    let ttl = Duration::from_secs(20);
+    let guard = client(&[stage.url()]).mint(claim("w_1").lease_ttl(ttl)).await.unwrap();
+    let calls = stage.calls();
+    let between = calls[1].at - calls[0].at;
+    assert!(between >= Duration::from_secs(5), "the first one had its time: {between:?}");
+    let HoldState::Writing { until } = guard.state() else { panic!("{:?}", guard.state()) };
+    assert!(until <= calls[1].at + ttl * 9 / 10, "not later than the server heard the second");
+    assert!(until > calls[0].at + ttl * 9 / 10 + between / 2, "not from the first");
 }
 
 #[tokio::test]

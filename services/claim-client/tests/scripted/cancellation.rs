@@ -76,6 +76,18 @@ async fn work_that_must_not_go_on_unheld_is_cancelled_when_the_lease_may_have_ru
 }
 
 #[tokio::test]
+async fn work_that_goes_on_without_its_guard_is_told() {
+    let stage = Stage::start().await;
+    let guard = mint(&client(&[stage.url()]), "w_1").await;
+    let (lost, handle) = (guard.cancellation(), guard.handle());
+    // As a task does that fails.
+    drop(guard);
+    in_time("it is cancelled", lost.cancelled()).await;
+    assert_eq!(handle.state(), HoldState::Over);
+    assert_eq!(handle.may_write().await, Err(NotHeld::Over));
+}
+
+#[tokio::test]
 async fn a_token_that_the_work_cancels_concerns_nobody_else() {
     let stage = Stage::start().await;
     let guard = mint(&client(&[stage.url()]), "w_1").await;

@@ -1,8 +1,8 @@
 //! The end of a claim, as its holder wants it or not.
 
-use crate::support::script::{Act, RENEW, Reply};
+use crate::support::script::{Act, Reply};
 use crate::support::stage::Stage;
-use crate::support::{PATIENCE, TTL, client, eventually, in_time, mint, status};
+use crate::support::{TTL, client, eventually, in_time, mint, status};
 use claim_client::{Client, Done, Error, HoldState, NotHeld};
 use std::time::Duration;
 use tonic::Code;
@@ -96,12 +96,10 @@ async fn a_guard_dropped_without_done_ends_its_heartbeats_and_no_others() {
 async fn a_mint_whose_caller_has_gone_is_not_heartbeaten() {
     let stage = Stage::start().await;
     stage.script.set_calls(|_, _| Act::AnswerAfter(Duration::from_millis(300)));
-    stage.script.set_beats(|_| RENEW);
     let client = client(&[stage.url()]);
     let minting = tokio::time::timeout(Duration::from_millis(100), mint(&client, "w_1"));
     assert!(minting.await.is_err());
     eventually("it was asked for", || stage.count("mint") == 1).await;
     tokio::time::sleep(TTL).await;
     assert_eq!(stage.beats().len(), 0);
-    let _ = PATIENCE;
 }

@@ -3,7 +3,7 @@
 use crate::support::script::{RENEW, Reply};
 use crate::support::stage::Stage;
 use crate::support::{TTL, claim, client, eventually, in_time, mint, status};
-use claim_client::{HoldState, MintRequest};
+use claim_client::{Done, HoldState, MintRequest};
 use claim_proto::v1::keep_alive_response::Result as Answer;
 use std::time::Duration;
 use tonic::Code;
@@ -19,10 +19,19 @@ fn ended(reason: &str) -> Answer {
 async fn a_push_that_the_claim_is_lost_fires_the_token_of_that_claim_alone() {
     let stage = Stage::start().await;
     let client = client(&[stage.url()]);
-    let (one, other) = (mint(&client, "w_1").await, mint(&client, "w_2").await);
+    // Of such leases the next heartbeats are due after 10 s.
+    let long = |consumer| claim(consumer).lease_ttl(Duration::from_secs(30));
+    let one = client.mint(long("w_1")).await.unwrap();
+    let other = client.mint(long("w_2")).await.unwrap();
     eventually("both are heard", || stage.beats().len() >= 2).await;
+    stage.script.set_beats(|beat| match &*beat.consumer {
+        "w_1" => Reply::No(status(Code::FailedPrecondition, "CLAIM_SUPERSEDED")),
+        _ => RENEW,
+    });
+    let heard = stage.beats().len();
     stage.push("w_1", 1, &ended("CLAIM_SUPERSEDED"));
     in_time("a loss", one.cancellation().cancelled()).await;
+    assert_eq!(stage.beats().len(), heard + 1, "it was asked for at once");
     assert!(matches!(one.state(), HoldState::Lost(_)));
     assert!(matches!(other.state(), HoldState::Writing { .. }));
 }
@@ -68,11 +77,9 @@ async fn a_push_extends_no_lease() {
     let response = claim_proto::v1::HeartbeatResponse {
         lease_remaining: Some(prost_types::Duration { seconds: 600, nanos: 0 }),
         heartbeat_interval: Some(prost_types::Duration { seconds: 200, nanos: 0 }),
-        directive: claim_proto::v1::HeartbeatDirective::Stop.into(),
         ..Default::default()
     };
     stage.push("w_1", 1, &Answer::Response(response));
-    in_time("stop is offered", guard.stop_requested()).await;
     in_time("writing is suspended", guard.suspended()).await;
 }
 
@@ -90,6 +97,13 @@ async fn a_push_that_may_be_about_several_claims_makes_each_ask_for_itself() {
     for guard in [&one, &other] {
         assert!(matches!(guard.state(), HoldState::Writing { .. }), "the answers were good");
     }
+    // What happened to the claim of one tenant is told when only that of the other is held.
+    one.done(Done::completed()).await.unwrap();
+    stage.push("w_1", 1, &ended("CLAIM_RELEASED"));
+    let heard = stage.beats().len();
+    eventually("it asks", || stage.beats().len() > heard).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(matches!(other.state(), HoldState::Writing { .. }), "it was another tenant's");
 }
 
 #[tokio::test]

@@ -104,11 +104,27 @@ async fn a_heartbeat_that_fails_is_sent_again_within_five_seconds_whatever_the_s
     let stage = Stage::start().await;
     let later = || status_retry(Code::Unavailable, "DATABASE_UNAVAILABLE", Duration::from_secs(60));
     stage.script.set_beats(move |_| Reply::No(later()));
-    let _guard = mint(&client(&[stage.url()]), "w_1").await;
+    let long = claim("w_1").lease_ttl(Duration::from_secs(30));
+    let _guard = client(&[stage.url()]).mint(long).await.unwrap();
     eventually("two heartbeats", || stage.beats().len() >= 2).await;
     let beats = stage.beats();
     assert!(beats[1].at - beats[0].at <= AGAIN);
     assert!(beats[1].at - beats[0].at >= Duration::from_secs(4), "as late as it may be");
+}
+
+#[tokio::test]
+async fn a_stream_whose_server_asks_to_stay_away_is_opened_when_a_heartbeat_falls_due() {
+    let stage = Stage::start().await;
+    let client = client(&[stage.url()]);
+    let guard = client.mint(claim("w_1").lease_ttl(TTL * 3)).await.unwrap();
+    let away = || status_retry(Code::Unavailable, "DRAINING", Duration::from_secs(60));
+    stage.script.set_beats(move |beat| match beat.stream {
+        // The stream ends when its heartbeat has been answered and none is out.
+        0 => Reply::RenewAndEnd(away()),
+        _ => RENEW,
+    });
+    eventually("it is heard again", || stage.beats().len() >= 2).await;
+    assert!(matches!(guard.state(), HoldState::Writing { .. }), "{:?}", guard.state());
 }
 
 #[tokio::test]

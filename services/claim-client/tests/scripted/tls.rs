@@ -1,7 +1,7 @@
 //! Encryption: whom the client trusts, and whom the server does.
 
 use crate::support::stage::Stage;
-use crate::support::{client, eventually, mint};
+use crate::support::{eventually, mint};
 use claim_client::{ClaimId, Client, Error, Tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::time::Duration;
@@ -58,7 +58,6 @@ async fn calls_and_heartbeats_are_encrypted_to_a_server_that_is_trusted() {
     let plain = Client::builder([stage.url()]).call_deadline(Duration::from_secs(1));
     let refused = ask(&plain.build().unwrap()).await.unwrap_err();
     assert!(matches!(refused, Error::Unavailable { .. }), "{refused}");
-    let _ = client;
 }
 
 #[tokio::test]

@@ -21,7 +21,6 @@ enum Step {
         pause_ms: u64,
     },
     Hail,
-    Stop,
     DoneSent,
     DoneGivenUp,
     /// Refused for a reason that is no loss.
@@ -49,7 +48,6 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         6 => (0_usize..4, 0_u64..60_000).prop_map(|(ago, pause_ms)| Step::Fail { ago, pause_ms }),
         2 => Just(Step::Hail),
-        1 => Just(Step::Stop),
         1 => Just(Step::DoneSent),
         1 => Just(Step::DoneGivenUp),
         1 => Just(Step::Disturb),
@@ -63,8 +61,8 @@ struct Model {
     margin: Duration,
     /// When each heartbeat was sent; the mint is the first.
     sent: Vec<Instant>,
-    /// Bounds that were acknowledged: sent + remaining, in any order.
-    acknowledged: Vec<Instant>,
+    /// Which heartbeats were acknowledged, and up to when their leases run, in order of arrival.
+    acknowledged: Vec<(Instant, Instant)>,
     /// The last heartbeat has neither been acknowledged nor definitely refused.
     is_out: bool,
     refused: bool,
@@ -75,10 +73,10 @@ impl Model {
         let first =
             Renewal { remaining: ttl, interval: ttl / 3, ceiling_remaining: None, stop: false };
         Self {
-            lease: Lease::minted(now, ttl, margin_percent, &first),
+            lease: Lease::minted(now, ttl, margin_percent, ttl, &first),
             margin: ttl * margin_percent / 100,
             sent: vec![now],
-            acknowledged: vec![now + ttl],
+            acknowledged: vec![(now, now + ttl)],
             is_out: false,
             refused: false,
         }
@@ -98,8 +96,8 @@ impl Model {
             }
             Step::Renew { ago, remaining_ms, interval_ms, stop } => {
                 let sent_at = self.sent(ago);
-                let remaining = millis(remaining_ms).min(LEASE_TTL_MAX);
-                self.acknowledged.push(sent_at + remaining);
+                let remaining = millis(remaining_ms);
+                self.acknowledged.push((sent_at, sent_at + remaining.min(self.lease.ttl)));
                 self.is_out &= sent_at != self.sent(0);
                 let interval = millis(interval_ms);
                 let renewal = Renewal { remaining, interval, ceiling_remaining: None, stop };
@@ -109,7 +107,6 @@ impl Model {
                 Event::Failed { sent_at: self.sent(ago), pause: millis(pause_ms) }
             }
             Step::Hail => Event::Hail,
-            Step::Stop => Event::StopPushed,
             Step::DoneSent => Event::DoneSent,
             Step::DoneGivenUp => Event::DoneGivenUp,
             Step::Disturb => Event::Refused(Refusal::Unauthenticated),
@@ -121,14 +118,11 @@ impl Model {
         self.lease.apply(event, now);
     }
 
-    /// The end of the best acknowledged lease, less the margin.
+    /// The end of the lease by the last heartbeat that was acknowledged, less the margin.
     fn bound(&self) -> Instant {
-        self.acknowledged
-            .iter()
-            .max()
-            .expect("the mint was acknowledged")
-            .checked_sub(self.margin)
-            .expect("an instant")
+        let last = self.acknowledged.iter().max_by_key(|(sent_at, _)| *sent_at);
+        let (_, end) = last.expect("the mint was acknowledged");
+        end.checked_sub(self.margin).expect("an instant")
     }
 
     fn check(&self, now: Instant) -> Result<(), TestCaseError> {

@@ -1,5 +1,7 @@
 //! Real programs on a real Postgres.
 
+#[path = "../../shared/line.rs"]
+pub(crate) mod line;
 pub(crate) mod operator;
 pub(crate) mod programs;
 

@@ -64,6 +64,27 @@ impl Server {
     }
 }
 
+/// A running `claim-reaper`, a pass each second; killed when dropped.
+pub(crate) struct Reaper {
+    _child: Child,
+}
+
+impl Reaper {
+    /// Starts one on that database.
+    pub(crate) fn start(database_url: &str) -> Self {
+        let child = Command::new(program("claim-reaper"))
+            .env("DATABASE_URL", database_url)
+            .env("CLAIM_REAPER_INTERVAL", "1s")
+            .env("CLAIM_METRICS_LISTEN", "127.0.0.1:0")
+            .env("RUST_LOG", "off")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        Self { _child: child.expect("claim-reaper starts") }
+    }
+}
+
 /// One pass of the real reaper; it has to succeed.
 pub(crate) async fn reap(database_url: &str) {
     let ended = Command::new(program("claim-reaper"))

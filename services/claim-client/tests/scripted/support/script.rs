@@ -30,6 +30,8 @@ pub(crate) enum Reply {
     No(Status),
     /// The stream ends with this status.
     End(Status),
+    /// It is renewed and answered; then the stream ends with this status.
+    RenewAndEnd(Status),
 }
 
 /// An answer without delay.

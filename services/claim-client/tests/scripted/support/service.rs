@@ -100,9 +100,10 @@ fn answer(
         stream,
     };
     seen.beats.lock().expect("no panic holds it").push(beat.clone());
-    let (directive, delay) = match script.reply(&beat) {
-        Reply::Renew { answer_after } => (HeartbeatDirective::Continue, answer_after),
-        Reply::Stop => (HeartbeatDirective::Stop, Duration::ZERO),
+    let (directive, delay, end) = match script.reply(&beat) {
+        Reply::Renew { answer_after } => (HeartbeatDirective::Continue, answer_after, None),
+        Reply::RenewAndEnd(end) => (HeartbeatDirective::Continue, Duration::ZERO, Some(end)),
+        Reply::Stop => (HeartbeatDirective::Stop, Duration::ZERO, None),
         Reply::Silence => return,
         Reply::No(status) => {
             let status = tonic_types::Status {
@@ -135,6 +136,9 @@ fn answer(
     tokio::spawn(async move {
         sleep(delay).await;
         let _ = answers.send(Ok(answer));
+        if let Some(end) = end {
+            let _ = answers.send(Err(end));
+        }
     });
 }
 

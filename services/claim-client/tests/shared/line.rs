@@ -1,6 +1,7 @@
-//! A line to a server on which everything can vanish without a word.
+//! A line to a server on which bytes can be late, vanish without a word, or be cut off.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -11,10 +12,30 @@ use tokio::sync::watch;
 pub(crate) enum Way {
     /// They pass.
     Open,
+    /// They pass that much later.
+    Late(Duration),
     /// They are kept until the line is open again; nobody is told.
     BlackHole,
-    /// The connection is cut.
+    /// What the client says passes, what the server says is kept.
+    Deaf,
+    /// The connection is cut, and so are new ones.
     Cut,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    ToServer,
+    ToClient,
+}
+
+impl Way {
+    fn keeps(self, direction: Direction) -> bool {
+        match self {
+            Self::BlackHole => true,
+            Self::Deaf => direction == Direction::ToClient,
+            Self::Open | Self::Late(_) | Self::Cut => false,
+        }
+    }
 }
 
 /// The line.
@@ -39,8 +60,8 @@ impl Line {
                 tokio::spawn(async move {
                     let mut cut = seen.clone();
                     tokio::select! {
-                        () = copy(near_read, far_write, seen.clone()) => {}
-                        () = copy(far_read, near_write, seen) => {}
+                        () = copy(near_read, far_write, seen.clone(), Direction::ToServer) => {}
+                        () = copy(far_read, near_write, seen, Direction::ToClient) => {}
                         _ = cut.wait_for(|way| *way == Way::Cut) => {}
                     }
                 });
@@ -60,11 +81,19 @@ impl Line {
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: watch::Receiver<Way>) {
+async fn copy(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut way: watch::Receiver<Way>,
+    direction: Direction,
+) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        if way.wait_for(|way| *way != Way::BlackHole).await.is_err() {
+        let Ok(open) = way.wait_for(|way| !way.keeps(direction)).await.map(|way| *way) else {
             return;
+        };
+        if let Way::Late(by) = open {
+            tokio::time::sleep(by).await;
         }
         if to.write_all(&bytes[..count]).await.is_err() {
             return;
