@@ -5,7 +5,7 @@ use crate::beat::{self, HEARTBEAT_TIMEOUT};
 use crate::calls::deadline::Deadline;
 use crate::keep_alive::{self, KeepAlives};
 use crate::status;
-use crate::subject::checked;
+use crate::subject::{self, checked};
 use crate::watches::{self, Watches};
 use crate::wire::{answer, events, request, stream};
 use claim_proto::v1;
@@ -57,6 +57,7 @@ impl ClaimService for Claims {
     ) -> Result<Response<v1::HeartbeatBatchResponse>, Status> {
         let until = Deadline::of_parts(request.extensions(), HEARTBEAT_TIMEOUT);
         let batch = stream::heartbeats(request.get_ref()).map_err(|no| status::invalid(&no))?;
+        subject::note_batch(&batch);
         let outcomes = beat::all(&self.store, batch, until).await;
         Ok(Response::new(stream::batch_answered(outcomes)))
     }
@@ -119,7 +120,7 @@ impl ClaimService for Claims {
         request: Request<v1::ListClaimEventsRequest>,
     ) -> Result<Response<v1::ListClaimEventsResponse>, Status> {
         let query = checked(events::list(request.get_ref()))?;
-        let page = self.store.events().list(query.clone()).await.map_err(status::of)?;
+        let page = self.store.events().list(query.clone()).await.map_err(status::of_list)?;
         Ok(Response::new(events::listed(&query, &page)))
     }
 

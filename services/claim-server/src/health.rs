@@ -1,9 +1,12 @@
 //! Whether this server can serve: it does while the database answers and nobody asked it to end.
 //!
-//! One task asks the database, at most once a second, and publishes what it found to the gRPC
-//! health service and to [`Readiness`]. Probes read what was published, so that however many there
-//! are they cannot load the database.
+//! One task asks the database, at most once a second, and looks whether this server's signatures get
+//! through (R6), which go over the path that serves heartbeats: that can be closed while the database
+//! answers. It publishes what it found to the gRPC health service and to [`Readiness`]. Probes read
+//! what was published, so that however many there
+//! are, they cannot load the database.
 
+use crate::liveness::UnsignedSince;
 use claim_proto::v1::claim_admin_service_server::SERVICE_NAME as CLAIM_ADMIN_SERVICE;
 use claim_proto::v1::claim_service_server::SERVICE_NAME as CLAIM_SERVICE;
 use claims::program::Shutdown;
@@ -84,7 +87,12 @@ impl Health {
     }
 
     /// Asks the database until `shutdown`; when this returns, all know that the server drains.
-    pub(crate) async fn keep(self, store: ClaimStore, shutdown: Shutdown) {
+    pub(crate) async fn keep(
+        self,
+        store: ClaimStore,
+        unsigned: watch::Receiver<UnsignedSince>,
+        shutdown: Shutdown,
+    ) {
         let mut ticks = interval(PROBE_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let probing = async {
@@ -92,9 +100,16 @@ impl Health {
             loop {
                 ticks.tick().await;
                 let asked = Instant::now();
-                let found = probe(&store).await;
+                let mut found = probe(&store).await;
+                let unsigned = *unsigned.borrow();
+                if unsigned.is_some_and(|since| since.elapsed() >= AWAY_AFTER) {
+                    found = Readiness::DatabaseUnavailable;
+                }
                 failing_since = match found {
-                    Readiness::DatabaseUnavailable => failing_since.or(Some(asked)),
+                    Readiness::DatabaseUnavailable => {
+                        let since = unsigned.map_or(asked, |since| since.min(asked));
+                        failing_since.or(Some(since))
+                    }
                     Readiness::Starting | Readiness::Ready | Readiness::Draining => None,
                 };
                 let is_away = failing_since.is_some_and(|since| since.elapsed() >= AWAY_AFTER);

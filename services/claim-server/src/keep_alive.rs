@@ -8,11 +8,11 @@
 //! * [`push`] is what it has to say of a claim.
 //!
 //! A push is a courtesy: the next heartbeat of the claim tells the same. So what cannot be pushed,
-//! because events were missed or the claim could not be read, is not tried again.
+//! because the claim could not be read, is not tried again.
 //!
 //! A stream ends with its client or its client's deadline; with UNAVAILABLE when the server drains,
-//! or when the database has been away for 2 s, so that its holders can reach another server; and
-//! with INVALID_ARGUMENT after bytes that are no message. Never because of a heartbeat.
+//! or when heartbeats have not reached the database for 2 s, so that its holders can reach another
+//! server; and with INVALID_ARGUMENT after bytes that are no message. Never because of a heartbeat.
 
 mod attention;
 mod herald;
@@ -22,16 +22,23 @@ mod stream;
 
 use crate::calls::deadline::Deadline;
 use crate::calls::drain::Drain;
+use crate::calls::span::StreamLog;
 use claim_proto::v1;
 use claims::store::ClaimStore;
-use futures_util::stream::{BoxStream, FuturesUnordered, once, unfold};
+use futures_util::stream::{BoxStream, FuturesUnordered, unfold};
 use futures_util::{FutureExt, StreamExt};
 use listeners::{Listener, Listeners};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use stream::KeepAlive;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tonic::{Status, Streaming};
+use tracing::Instrument;
+
+/// From a herald that failed to the next one.
+const HERALD_PAUSE: Duration = Duration::from_secs(1);
 
 /// What goes back on a stream.
 pub(crate) type Answers = BoxStream<'static, Result<v1::KeepAliveResponse, Status>>;
@@ -63,6 +70,7 @@ impl KeepAlives {
                 let run = AssertUnwindSafe(herald::run(&store, &listeners));
                 if run.catch_unwind().await.is_err() {
                     tracing::error!("the herald of the streams failed and begins anew");
+                    sleep(HERALD_PAUSE).await;
                 }
             }
         }
@@ -74,6 +82,9 @@ impl KeepAlives {
         requests: Streaming<v1::KeepAliveRequest>,
         deadline: Deadline,
     ) -> Answers {
+        let listeners = self.listeners.clone();
+        let is_away = *self.database_away.borrow();
+        let herald = (!is_away).then(|| async move { listeners.attention.paid().await }.boxed());
         let stream = KeepAlive {
             store: self.store.clone(),
             requests,
@@ -83,24 +94,20 @@ impl KeepAlives {
             database_away: self.database_away.clone(),
             under_way: FuturesUnordered::new(),
             end: None,
-            answered: 0,
-            outcome: None,
+            herald,
+            log: StreamLog::of("KeepAlive"),
         };
         // Boxed once, so that it is not copied from answer to answer.
         let answers = unfold(Some(Box::new(stream)), |stream| async move {
             let mut stream = stream?;
-            let item = stream.next().await?;
+            let span = stream.log.span();
+            let item = stream.next().instrument(span).await?;
+            if item.is_ok() {
+                stream.log.answered();
+            }
             let rest = item.is_ok().then_some(stream);
             Some((item, rest))
         });
-        let listeners = self.listeners.clone();
-        let is_away = *self.database_away.borrow();
-        let begin = async move {
-            if !is_away {
-                listeners.attention.paid().await;
-            }
-            answers
-        };
-        once(begin).flatten().boxed()
+        answers.boxed()
     }
 }

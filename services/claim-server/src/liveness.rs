@@ -5,24 +5,41 @@
 //! It says nothing of a server that drains: that one turns heartbeats away.
 
 use claims::program::Shutdown;
-use claims::store::{ClaimStore, Signature};
+use claims::store::{ClaimStore, Signature, StoreError};
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// From one signature to the next; two may fail before anybody takes it for an outage.
 const SIGN_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Since when signatures have failed, or one has had no answer; none while they succeed. No heartbeat
+/// is served then either.
+pub(crate) type UnsignedSince = Option<Instant>;
+
 /// Signs until `shutdown`. A signature that fails is not repeated before its time; the store says
 /// why it failed.
-pub(crate) async fn sign(store: ClaimStore, outage_grace: Duration, shutdown: Shutdown) {
+pub(crate) async fn sign(
+    store: ClaimStore,
+    outage_grace: Duration,
+    unsigned: watch::Sender<UnsignedSince>,
+    shutdown: Shutdown,
+) {
     let mut ticks = interval(SIGN_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = Told { outage_grace, foreign: None };
     let signing = async {
         loop {
             ticks.tick().await;
-            if let Ok(signature) = store.sign(outage_grace).await {
-                told.tell(&signature);
+            unsigned.send_modify(|since| _ = since.get_or_insert_with(Instant::now));
+            match store.sign(outage_grace).await {
+                Ok(signature) => {
+                    unsigned.send_replace(None);
+                    told.tell(&signature);
+                }
+                // Heartbeats are served, more of them than there is room for.
+                Err(StoreError::Overloaded) => _ = unsigned.send_replace(None),
+                Err(_) => {}
             }
         }
     };

@@ -123,9 +123,11 @@ impl Server {
         let grpc = tokio::spawn(serve_grpc(grpc, routes, drain.clone(), close.clone()));
         tracing::info!(%address, "gRPC is served on {address}, probes on {probes_address}");
 
-        let signer = liveness::sign(store.clone(), config.outage_grace, shutdown.clone());
+        let unsigned = watch::Sender::new(None);
+        let health = health.keep(store.clone(), unsigned.subscribe(), shutdown.clone());
+        let health = tokio::spawn(health);
+        let signer = liveness::sign(store, config.outage_grace, unsigned, shutdown);
         let signer = tokio::spawn(signer);
-        let health = tokio::spawn(health.keep(store, shutdown));
         let ended = until_drained(grpc, health, &drain, &close, config.shutdown_grace).await;
         signer.abort();
         herald.abort();

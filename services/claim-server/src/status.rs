@@ -6,7 +6,7 @@ use crate::reason::Reason;
 use crate::wire::{InvalidFields, rfc3339};
 use claim_proto::ERROR_DOMAIN;
 use claims::domain::{ClaimState, Refusal};
-use claims::store::{StoreError, WatchError};
+use claims::store::{ListError, Sequence, StoreError, WatchError};
 use prost::Message;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -142,14 +142,23 @@ pub(crate) fn told(status: &Status) -> tonic_types::Status {
     }
 }
 
+/// The status of a listing of events that has no such page.
+pub(crate) fn of_list(error: ListError) -> Status {
+    let text = error.to_string();
+    match error {
+        ListError::Pruned { pruned } => events_pruned(text, pruned),
+        ListError::Store(error) => of(error),
+    }
+}
+
 /// The status of a watch that ends or does not begin. Whoever was too slow need not wait before it
 /// resumes, so it is told no delay.
 pub(crate) fn of_watch(error: WatchError) -> Status {
     let text = error.to_string();
     let (reason, metadata) = match error {
-        WatchError::Pruned { pruned } => {
-            (Reason::EventsPruned, ("pruned_sequence", pruned.to_string()))
-        }
+        WatchError::Pruned { pruned } => return events_pruned(text, pruned),
+        // What there was of the history is gone for the watcher, and its caller can do the same.
+        WatchError::SetBack { last } => return events_pruned(text, last),
         WatchError::TooSlow { last } => {
             (Reason::WatcherTooSlow, ("last_sequence", last.to_string()))
         }
@@ -157,6 +166,11 @@ pub(crate) fn of_watch(error: WatchError) -> Status {
         WatchError::Store(error) => return of(error),
     };
     status(reason, text, vec![metadata], ErrorDetails::new())
+}
+
+fn events_pruned(text: String, pruned: Sequence) -> Status {
+    let metadata = vec![("pruned_sequence", pruned.to_string())];
+    status(Reason::EventsPruned, text, metadata, ErrorDetails::new())
 }
 
 /// The status of a fault of ours. Outward goes a fixed text and an id; the log has the same id.

@@ -26,6 +26,15 @@ pub(crate) fn checked<R: Subject>(converted: Result<R, InvalidFields>) -> Result
     Ok(request)
 }
 
+/// Notes a batch in the call's span: how many heartbeats, and the first one's tenant.
+pub(crate) fn note_batch(batch: &[Result<Heartbeat, InvalidFields>]) {
+    let span = Span::current();
+    span.record("heartbeats", batch.len());
+    if let Some(first) = batch.iter().flatten().next() {
+        span.record("tenant", first.id.tenant.as_str());
+    }
+}
+
 /// The tenant that a call is about and, where it names them, the consumer and the epoch.
 pub(crate) trait Subject {
     /// See the trait.

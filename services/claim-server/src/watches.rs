@@ -2,7 +2,8 @@
 //!
 //! There is no task and no channel behind a watch: it moves on when the connection asks for the next
 //! item, which happens when the client has taken those before. So a client that does not read costs
-//! no more than what the windows of HTTP/2 hold, and is told that it was too slow when it reads again.
+//! no more than one page of events and what the windows of HTTP/2 hold, for as long as it likes, and is
+//! told that it was too slow when it reads again.
 //!
 //! A watch ends with its client or with its client's deadline; with UNAVAILABLE when the server
 //! drains, or when the database has been away for 2 s; and for the reasons of the contract that its
@@ -10,6 +11,7 @@
 
 use crate::calls::deadline::Deadline;
 use crate::calls::drain::{Drain, Stay};
+use crate::calls::span::StreamLog;
 use crate::status;
 use crate::wire::events::{self, EventWatch};
 use claim_proto::v1;
@@ -17,6 +19,7 @@ use claims::store::{Events, Watch};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
 use tonic::Status;
+use tracing::Instrument;
 
 /// What goes back on a watch.
 pub(crate) type Items = BoxStream<'static, Result<v1::WatchClaimEventsResponse, Status>>;
@@ -47,10 +50,16 @@ impl Watches {
             begun = begun => begun.map_err(status::of_watch)?,
         };
         // Boxed once, so that it is not copied from item to item.
-        let running = Box::new(Running { watch, stay, deadline });
+        let running =
+            Box::new(Running { watch, stay, deadline, log: StreamLog::of("WatchClaimEvents") });
         let items = unfold(Some(running), |running| async move {
             let mut running = running?;
-            let item = running.next().await;
+            let span = running.log.span();
+            let item = running.next().instrument(span).await;
+            match &item {
+                Ok(_) => running.log.answered(),
+                Err(status) => running.log.ended(Some(status)),
+            }
             let rest = item.is_ok().then_some(running);
             Some((item, rest))
         });
@@ -63,6 +72,7 @@ struct Running {
     watch: Watch,
     stay: Stay,
     deadline: Deadline,
+    log: StreamLog,
 }
 
 impl Running {

@@ -301,18 +301,30 @@ async fn a_watch_gives_what_its_conditions_say() {
     client.mint(mint("/chat/b", "w_2")).await.unwrap();
     let mut watches = Vec::new();
     for (asked, count) in conditions {
-        watches.push((Watch::open(&mut client, asked).await, count));
+        watches.push((Watch::open(&mut client, asked.clone()).await, asked, count));
     }
     client.mint(MintRequest { tenant_id: "other".into(), ..mint(ENTITY, "w_1") }).await.unwrap();
     client.done(done("w_1", 1)).await.unwrap();
     client.mint(mint("/chat/c", "w_2")).await.unwrap();
-    for (watch, count) in &mut watches {
+    let tenant_of = |asked: &WatchClaimEventsRequest| match asked.tenant_id.as_str() {
+        "" => "default".to_owned(),
+        tenant => tenant.to_owned(),
+    };
+    for (watch, asked, count) in &mut watches {
         let events = watch.events(*count).await;
+        for event in &events {
+            assert_eq!(event.tenant_id, tenant_of(asked), "{event:?}");
+            let wanted =
+                [(&asked.entity_url, &event.entity_url), (&asked.consumer_id, &event.consumer_id)];
+            for (wanted, found) in wanted {
+                assert!(wanted.is_empty() || wanted == found, "{asked:?}: {event:?}");
+            }
+        }
         // Whoever wants all knows by now that there is no more.
         assert!(events.is_sorted_by(|one, next| one.sequence < next.sequence));
     }
     let last = watches[0].0.position;
-    for (watch, _) in &mut watches {
+    for (watch, ..) in &mut watches {
         while watch.position < last {
             let item = watch.item().await.unwrap();
             assert!(matches!(item, Item::Checkpoint(_)), "{item:?}");
@@ -347,12 +359,17 @@ async fn a_position_that_was_pruned_is_refused_with_how_far_pruning_went() {
     write_many(&db, 10).await;
     let age = "UPDATE claim_events SET occurred_at = now() - interval '8 days' WHERE sequence <= 6";
     db.sql.batch_execute(age).await.unwrap();
-    let week = Duration::from_secs(7 * 86_400);
-    Reaper::new(db.database(), "reaper").prune_step(week).await.unwrap();
-    let refusal = refused(&mut client, behind(Some(5))).await;
-    assert_eq!(refusal.kind(), (Code::OutOfRange, "EVENTS_PRUNED"));
-    assert_eq!(refusal.metadata, [("pruned_sequence".into(), "6".into())].into());
-    assert_eq!((refusal.retry, refusal.fields.len()), (None, 0));
+    let asked = ListClaimEventsRequest { page_size: 3, ..Default::default() };
+    let page = client.list_claim_events(asked.clone()).await.unwrap().into_inner();
+    prune(&db).await;
+    // A listing that pruning has overtaken is told the same as a watch.
+    let next = ListClaimEventsRequest { page_token: page.next_page_token, ..asked };
+    let listing = Refusal::of(&client.list_claim_events(next).await.expect_err("a hole"));
+    for refusal in [refused(&mut client, behind(Some(5))).await, listing] {
+        assert_eq!(refusal.kind(), (Code::OutOfRange, "EVENTS_PRUNED"));
+        assert_eq!(refusal.metadata, [("pruned_sequence".into(), "6".into())].into());
+        assert_eq!((refusal.retry, refusal.fields.len()), (None, 0));
+    }
     for from in [0, 6] {
         let mut watch = Watch::open(&mut client, behind(Some(from))).await;
         let kept: Vec<i64> = watch.events(4).await.iter().map(|event| event.sequence).collect();
@@ -360,6 +377,49 @@ async fn a_position_that_was_pruned_is_refused_with_how_far_pruning_went() {
     }
     let (kept, _) = listed(&mut client, ListClaimEventsRequest::default()).await;
     assert_eq!(kept.len(), 4);
+}
+
+/// Removes the events that are older than a week.
+async fn prune(db: &TestDatabase) {
+    let week = Duration::from_secs(7 * 86_400);
+    Reaper::new(db.database(), "reaper").prune_step(week).await.expect("a step");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_watch_ends_when_events_that_it_was_not_given_are_pruned_or_lost() {
+    let (db, _server, mut client) = start().await;
+    write_many(&db, 5).await;
+    let mut watch = Watch::open(&mut client, behind(Some(0))).await;
+    assert_eq!(watch.events(5).await.len(), 5);
+    // A writer that is not done holds the events of others back until they are pruned.
+    let slow = db.stranger().await;
+    let draw = format!(
+        "BEGIN; SELECT pg_advisory_xact_lock_shared({EVENT_WRITERS_LOCK});
+         SELECT nextval('claim_event_sequence')"
+    );
+    slow.batch_execute(&draw).await.unwrap();
+    write_many(&db, 3).await;
+    let age = "UPDATE claim_events SET occurred_at = now() - interval '8 days' WHERE sequence <= 8";
+    db.sql.batch_execute(age).await.unwrap();
+    prune(&db).await;
+    slow.batch_execute("ROLLBACK").await.unwrap();
+    let (given, refusal) = watch.end().await;
+    assert_eq!((given.len(), refusal.kind()), (0, (Code::OutOfRange, "EVENTS_PRUNED")));
+    assert_eq!(refusal.metadata, [("pruned_sequence".into(), "8".into())].into());
+
+    // As if an older copy of the database had been restored: its caller can do the same.
+    let mut watch = Watch::open(&mut client, behind(Some(9))).await;
+    write_many(&db, 5).await;
+    watch.events(5).await;
+    let restore = "DELETE FROM claim_events WHERE sequence > 9;
+         SELECT setval('claim_event_sequence', 9)";
+    db.sql.batch_execute(restore).await.unwrap();
+    let (given, refusal) = watch.end().await;
+    assert_eq!((given.len(), refusal.kind()), (0, (Code::OutOfRange, "EVENTS_PRUNED")));
+    assert_eq!(refusal.metadata, [("pruned_sequence".into(), "9".into())].into());
+    let mut resumed = Watch::open(&mut client, behind(Some(9))).await;
+    client.mint(mint(ENTITY, "w_1")).await.unwrap();
+    assert_eq!(resumed.events(1).await[0].sequence, 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,7 +97,11 @@ async fn a_request_without_a_tag_or_a_heartbeat_is_refused_by_name_and_the_strea
     let mut stream = KeepAlive::open(&mut client).await;
     for (tag, heartbeat, fields) in cases {
         stream.send_request(KeepAliveRequest { tag, heartbeat }).await;
-        let refused = stream.answer(tag).await.unwrap_err();
+        let answer = stream.next().await.unwrap().unwrap();
+        assert_eq!(answer.tag, tag);
+        // Whoever reads by the tag takes it for a push, but not for one about its claim.
+        assert!(tag != 0 || (answer.consumer_id.is_empty() && answer.epoch == 0), "{answer:?}");
+        let refused = outcome(answer).unwrap_err();
         assert_eq!(refused.kind(), (Code::InvalidArgument, "INVALID_FIELD"));
         assert_eq!(refused.fields, fields);
         assert!(may_go_on(&stream.beat(1, good.clone().unwrap()).await));
@@ -119,6 +123,33 @@ async fn an_answer_does_not_wait_for_those_asked_before_it() {
     held.release().await;
     assert!(may_go_on(&stream.answer(1).await));
     db.check_invariants().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeats_with_equal_tags_that_are_under_way_at_once_are_answered_each_for_itself() {
+    let (db, _server, mut client) = start().await;
+    client.mint(mint("/chat/a", "w_1")).await.unwrap();
+    client.mint(mint("/chat/b", "w_2")).await.unwrap();
+    let held = db.hold_lease(&claim_id("w_1", 1)).await;
+    let mut stream = KeepAlive::open(&mut client).await;
+    for consumer in ["w_1", "w_1", "w_2", "w_unknown"] {
+        stream.send(7, heartbeat(consumer, 1)).await;
+    }
+    let mut first = BTreeMap::new();
+    for _ in 0..2 {
+        let answer = stream.next().await.unwrap().unwrap();
+        assert_eq!(answer.tag, 7);
+        first.insert(answer.consumer_id.clone(), outcome(answer));
+    }
+    assert!(may_go_on(&first["w_2"]), "{first:?}");
+    assert_eq!(first["w_unknown"].as_ref().unwrap_err().reason, "CLAIM_NOT_FOUND");
+    held.release().await;
+    for _ in 0..2 {
+        let answer = stream.next().await.unwrap().unwrap();
+        assert_eq!((answer.tag, answer.consumer_id.as_str()), (7, "w_1"));
+        assert!(may_go_on(&outcome(answer)));
+    }
+    stream.is_silent_for(Duration::from_millis(100)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,10 +8,12 @@ mod support;
 use claims::testing::{Proxy, Road, TestDatabase, claim_id};
 use std::time::{Duration, Instant};
 use support::own_database::OwnDatabase;
+use support::probes::{all_are, health};
 use support::streams::{KeepAlive, may_go_on};
 use support::{Client, PATIENCE, Server, heartbeat, mint};
 use tokio::time::timeout;
 use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 /// For how long the database may be away until streams are told.
 const AWAY_AFTER: Duration = Duration::from_secs(2);
@@ -93,13 +95,20 @@ async fn a_stream_that_its_client_left_is_gone_from_the_server() {
     drop(reset);
     drop((cut, other));
     let log = server.log.clone();
-    let end = "KeepAlive ended after 1 answers: abandoned by its caller";
+    // The good end of what the client sends may arrive before it is known that it has left.
+    let end = "KeepAlive ended after 1 answers: ";
     support::eventually("both are gone", async || log.lock().unwrap().matches(end).count() == 2)
         .await;
     server.signal("TERM");
     assert_eq!(exit_code(&mut server).await, Some(0));
     let log = log_of(&server);
     assert!(log.contains(" 0 streams are told to end"), "{log}");
+    // Of each it is told in the span of its call whose it was and how long it took.
+    for line in log.lines().filter(|line| line.contains(end)) {
+        for known in ["ClaimService/KeepAlive", "tenant=\"default\"", "outcome=", "duration_ms="] {
+            assert!(line.contains(known), "{known}: {line}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,6 +134,10 @@ async fn streams_end_when_the_database_has_been_away_for_2_s_and_serve_again_whe
     // A new one is told the same.
     let mut late = KeepAlive::open(&mut client).await;
     assert_eq!(late.end().await.kind(), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
+    // Whoever asks every second in vain says so once.
+    let log = log_of(&server);
+    let failed = log.lines().filter(|line| line.contains("ERROR") && line.contains("a read "));
+    assert!(failed.count() <= 2, "{log}");
 
     database.start().await;
     support::eventually("streams are served again", async || {
@@ -178,4 +191,28 @@ async fn a_database_that_is_away_for_a_moment_ends_no_stream() {
     proxy.set(Road::Open);
     assert!(may_go_on(&stream.answer(2).await));
     assert!(may_go_on(&stream.beat(3, heartbeat("w_1", 1)).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_end_when_heartbeats_find_no_way_to_a_database_that_answers_everything_else() {
+    let (db, server, mut client) = start().await;
+    let health = health(&server).await;
+    let mut stream = KeepAlive::open(&mut client).await;
+    assert!(may_go_on(&stream.beat(1, heartbeat("w_1", 1)).await));
+    // The lanes of heartbeats prepare their statements when they connect.
+    db.sql.batch_execute("ALTER TABLE claim_leases RENAME TO elsewhere").await.unwrap();
+    db.end_sessions("claim-server/heartbeat").await;
+    let begin = Instant::now();
+    assert_eq!(stream.end().await.kind(), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
+    let took = begin.elapsed();
+    assert!((AWAY_AFTER..AWAY_AFTER * 5).contains(&took), "{took:?}");
+    support::eventually("it does not serve", async || {
+        all_are(&health, ServingStatus::NotServing).await
+    })
+    .await;
+
+    db.sql.batch_execute("ALTER TABLE elsewhere RENAME TO claim_leases").await.unwrap();
+    support::eventually("it serves", async || all_are(&health, ServingStatus::Serving).await).await;
+    let mut stream = KeepAlive::open(&mut client).await;
+    assert!(may_go_on(&stream.beat(1, heartbeat("w_1", 1)).await));
 }

@@ -4,7 +4,9 @@
 
 mod support;
 
-use claim_proto::v1::{EntitySignal, HeartbeatRequest, RevokeClaimRequest, SignalEntityRequest};
+use claim_proto::v1::{
+    EntitySignal, HeartbeatRequest, MintRequest, RevokeClaimRequest, SignalEntityRequest,
+};
 use claims::testing::{TestDatabase, claim_id};
 use std::time::Duration;
 use support::refusal::Refusal;
@@ -245,4 +247,32 @@ async fn a_claim_that_is_kept_alive_by_many_streams_is_forgotten_with_each() {
     stays.push().await.outcome.unwrap_err();
     let log = server.log.lock().unwrap().clone();
     assert!(!log.contains("ERROR") && !log.contains("panicked"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_of_a_claim_of_the_same_consumer_and_epoch_in_another_tenant() {
+    let (_db, server, mut client) = start().await;
+    let tenant_id = || "other".to_owned();
+    let elsewhere = mint_epoch(ENTITY, "w_1", "sub", 1);
+    client.mint(MintRequest { tenant_id: tenant_id(), ..elsewhere }).await.unwrap();
+    minted(&mut client, "w_1").await;
+    let mut here = holding(&mut client, "w_1").await;
+    let mut there = KeepAlive::open(&mut client).await;
+    let beat = || HeartbeatRequest { tenant_id: tenant_id(), ..heartbeat("w_1", 1) };
+    assert!(may_go_on(&there.beat(1, beat()).await));
+
+    let request = SignalEntityRequest {
+        tenant_id: tenant_id(),
+        entity_url: ENTITY.into(),
+        signal: EntitySignal::Stop.into(),
+        ..Default::default()
+    };
+    support::admin(server.address).await.signal_entity(request).await.unwrap();
+    assert!(is_to_stop(&there.push().await.outcome));
+    revoke(&server, "w_1", "").await;
+    assert_eq!(here.push().await, lost(&mut client, "w_1", "CLAIM_REVOKED").await);
+    for stream in [&mut here, &mut there] {
+        stream.is_silent_for(SILENCE).await;
+    }
+    assert!(is_to_stop(&there.beat(2, beat()).await), "that one is held on");
 }

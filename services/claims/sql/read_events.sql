@@ -1,6 +1,7 @@
 -- Events behind a position, in order: a bounded number is looked at, and those of one tenant are
 -- returned, or of all if none is named (E2). How far it looked, and what was pruned by then (E3), is
--- of the same snapshot and stands in every row; if nothing was found, in one without an event.
+-- of the same snapshot and stands in every row; if nothing was found, in one without an event. So
+-- does whether the server is a standby, whose page is not believed.
 WITH looked AS MATERIALIZED (
     SELECT sequence, tenant_id, entity_url, stream_path, consumer_id, epoch, fence, type, reason,
            actor, occurred_at
@@ -11,7 +12,7 @@ WITH looked AS MATERIALIZED (
 ), found AS (
     SELECT * FROM looked WHERE tenant_id = coalesce(nullif($4::text, ''), tenant_id)
 )
-SELECT p.highest_sequence, seen.looked_at, seen.last_sequence,
+SELECT pg_is_in_recovery(), p.highest_sequence, seen.looked_at, seen.last_sequence,
        f.sequence, f.tenant_id, f.entity_url, f.stream_path, f.consumer_id, f.epoch, f.fence, f.type,
        f.reason, f.actor, f.occurred_at
 FROM claim_events_pruned AS p

@@ -8,7 +8,7 @@ WITH looked AS MATERIALIZED (
     ORDER BY sequence
     LIMIT $5::bigint
 )
-SELECT p.highest_sequence, seen.looked_at, seen.last_sequence,
+SELECT pg_is_in_recovery(), p.highest_sequence, seen.looked_at, seen.last_sequence,
        f.sequence, f.tenant_id, f.entity_url, f.stream_path, f.consumer_id, f.epoch, f.fence, f.type,
        f.reason, f.actor, f.occurred_at
 FROM claim_events_pruned AS p

@@ -57,6 +57,12 @@ impl Deadline {
         Self { call: None, stream }
     }
 
+    /// That of a stream, for tests.
+    #[cfg(test)]
+    pub(crate) fn ending_stream_in(time: Duration) -> Self {
+        Self { call: None, stream: Some(Instant::now() + time) }
+    }
+
     /// Completes when a stream's time is up.
     pub(crate) async fn over(self) {
         match self.stream {

@@ -2,10 +2,11 @@
 //! a fault of ours at error, with the id that the caller was given, everything else at debug. Why
 //! the database failed is said by the store, once and not for each call.
 //!
-//! Of a stream this tells how it began; the stream itself knows how it ends.
+//! Of a stream this tells how it began, and [`StreamLog`] how it ends, in the same span.
 
 use super::method::Method;
 use crate::status::request_id;
+use claims::domain::TenantId;
 use http::Response;
 use std::time::Instant;
 use tonic::body::Body;
@@ -25,6 +26,7 @@ pub(super) async fn observed(
         tenant = Empty,
         consumer = Empty,
         epoch = Empty,
+        heartbeats = Empty,
         outcome = Empty,
         duration_ms = Empty,
     );
@@ -80,6 +82,62 @@ impl Drop for Ending {
         if !self.seen {
             self.ended("abandoned by its caller");
         }
+    }
+}
+
+/// Says how a stream ended when it is dropped, in the span of its call.
+pub(crate) struct StreamLog {
+    name: &'static str,
+    span: Span,
+    begin: Instant,
+    /// The span tells whom the stream is about.
+    is_noted: bool,
+    answers: u64,
+    /// How it ended; none if its client left.
+    outcome: Option<String>,
+}
+
+impl StreamLog {
+    /// Of a stream that begins with the call that is handled.
+    pub(crate) fn of(name: &'static str) -> Self {
+        let (span, begin) = (Span::current(), Instant::now());
+        Self { name, span, begin, is_noted: false, answers: 0, outcome: None }
+    }
+
+    /// The span of the call.
+    pub(crate) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// The first thing that it is about names its tenant.
+    pub(crate) fn is_about(&mut self, tenant: &TenantId) {
+        if !std::mem::replace(&mut self.is_noted, true) {
+            self.span.record("tenant", tenant.as_str());
+        }
+    }
+
+    /// Something was sent.
+    pub(crate) fn answered(&mut self) {
+        self.answers += 1;
+    }
+
+    /// It ends with that status, or well.
+    pub(crate) fn ended(&mut self, status: Option<&Status>) {
+        if let Some(request_id) = status.and_then(request_id) {
+            let name = self.name;
+            tracing::error!(parent: &self.span, request_id, "{name} failed, request {request_id}");
+        }
+        self.outcome = Some(status.map_or_else(|| "OK".to_owned(), outcome));
+    }
+}
+
+impl Drop for StreamLog {
+    fn drop(&mut self) {
+        let Self { name, span, answers, .. } = self;
+        let outcome = self.outcome.as_deref().unwrap_or("abandoned by its caller");
+        span.record("outcome", outcome);
+        span.record("duration_ms", self.begin.elapsed().as_secs_f64() * 1000.0);
+        tracing::debug!(parent: &*span, answers, "{name} ended after {answers} answers: {outcome}");
     }
 }
 

@@ -25,6 +25,17 @@ pub(super) struct Presence {
     streams: Arc<watch::Sender<usize>>,
 }
 
+/// The herald speaks.
+pub(super) struct Paid<'a> {
+    attention: &'a Attention,
+}
+
+impl Drop for Paid<'_> {
+    fn drop(&mut self) {
+        self.attention.is_paid.send_replace(false);
+    }
+}
+
 impl Default for Attention {
     fn default() -> Self {
         Self { streams: Arc::new(watch::Sender::new(0)), is_paid: watch::Sender::new(false) }
@@ -45,9 +56,10 @@ impl Attention {
         let _ = timeout(HERALD_PATIENCE, is_paid.wait_for(|is_paid| *is_paid)).await;
     }
 
-    /// The herald begins to speak, or ends.
-    pub(super) fn pay(&self, is_paid: bool) {
-        self.is_paid.send_replace(is_paid);
+    /// The herald speaks, until this is dropped: also by a panic.
+    pub(super) fn pay(&self) -> Paid<'_> {
+        self.is_paid.send_replace(true);
+        Paid { attention: self }
     }
 
     /// Completes when there is a stream.
@@ -89,8 +101,21 @@ mod tests {
         let begin = Instant::now();
         attention.paid().await;
         assert_eq!(begin.elapsed(), HERALD_PATIENCE);
-        attention.pay(true);
+        let paid = attention.pay();
         attention.paid().now_or_never().unwrap();
+        drop(paid);
+        assert!(attention.paid().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_herald_that_panics_speaks_no_more() {
+        let attention = Attention::default();
+        let herald = std::panic::AssertUnwindSafe(async {
+            let _paid = attention.pay();
+            panic!("a bug");
+        });
+        herald.catch_unwind().now_or_never().unwrap().unwrap_err();
+        assert!(attention.paid().now_or_never().is_none());
     }
 
     #[tokio::test(start_paused = true)]

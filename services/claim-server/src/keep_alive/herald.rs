@@ -4,9 +4,9 @@
 //! a holder is told what its next heartbeat would be told. What concerns nobody here is not read.
 
 use super::listeners::Listeners;
-use claims::domain::{ClaimId, EntityKey, Event, EventType, Refusal};
+use claims::domain::{Claim, ClaimId, ClaimState, EntityKey, Event, EventType, Refusal, Timestamp};
 use claims::store::{ClaimStore, News, StoreError, Subscription};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::pin::pin;
 use std::time::Duration;
@@ -23,9 +23,8 @@ pub(super) async fn run(store: &ClaimStore, listeners: &Listeners) {
         listeners.attention.wanted().await;
         match store.events().subscribe().await {
             Ok(events) => {
-                listeners.attention.pay(true);
+                let _paid = listeners.attention.pay();
                 follow(events, store, listeners).await;
-                listeners.attention.pay(false);
             }
             // The store has said why.
             Err(_) => sleep(RETRY_PAUSE).await,
@@ -47,7 +46,8 @@ async fn follow(mut events: Subscription, store: &ClaimStore, listeners: &Listen
                 tell(events, store, listeners).await;
             }
             News::Missed => {
-                tracing::warn!("some events were missed; heartbeats tell what became of claims");
+                tracing::warn!("some events were missed; all claims listened for are read");
+                tell_all(store, listeners).await;
             }
             // The streams end for the same reason.
             News::Away => {}
@@ -57,24 +57,66 @@ async fn follow(mut events: Subscription, store: &ClaimStore, listeners: &Listen
 
 async fn tell(events: impl Iterator<Item = &Event>, store: &ClaimStore, listeners: &Listeners) {
     let mut claims = BTreeSet::new();
-    let mut entities = BTreeSet::new();
+    let mut signaled = BTreeSet::new();
     for event in events {
         match happened(event) {
             Some(Happened::ToClaim(id)) if listeners.care_for(&id) => {
                 claims.insert(id);
             }
             Some(Happened::ToEntity(key)) if !listeners.are_none() => {
-                entities.insert(key);
+                signaled.insert(key);
             }
             Some(Happened::ToClaim(_) | Happened::ToEntity(_)) | None => {}
+        }
+    }
+    if !signaled.is_empty() {
+        place(&signaled, store, listeners).await;
+        for key in listeners.concerned(&signaled) {
+            tell_holder(key, store, listeners).await;
+        }
+    }
+    let claims: Vec<ClaimId> = claims.into_iter().collect();
+    for some in claims.chunks(READ_MAX) {
+        tell_of(some, store, listeners).await;
+    }
+}
+
+/// Tells of every claim that somebody listens for how it stands.
+async fn tell_all(store: &ClaimStore, listeners: &Listeners) {
+    let mut entities = BTreeSet::new();
+    for some in listeners.claims().chunks(READ_MAX) {
+        let Some((mut claims, now)) = read(some, store).await else {
+            continue;
+        };
+        for id in some {
+            match claims.remove(id) {
+                // Whether it is to stop is told with its entity.
+                Some(claim) if claim.state == ClaimState::Active => {
+                    listeners.place(id, &claim.entity);
+                    entities.insert(EntityKey { tenant: id.tenant.clone(), url: claim.entity });
+                }
+                found => {
+                    let found = found.map(|claim| (claim, now));
+                    listeners.tell(id, &found.ok_or(Refusal::ClaimNotFound));
+                }
+            }
         }
     }
     for key in entities {
         tell_holder(key, store, listeners).await;
     }
-    let claims: Vec<ClaimId> = claims.into_iter().collect();
-    for some in claims.chunks(READ_MAX) {
-        tell_of(some, store, listeners).await;
+}
+
+/// Finds out of which entities the claims are that somebody listens for, of the tenants of some
+/// entities. Each claim is read once for that: it never moves.
+async fn place(entities: &BTreeSet<EntityKey>, store: &ClaimStore, listeners: &Listeners) {
+    let tenants = entities.iter().map(|key| &key.tenant).collect();
+    for some in listeners.unplaced(&tenants).chunks(READ_MAX) {
+        if let Some((claims, _)) = read(some, store).await {
+            for (id, claim) in claims {
+                listeners.place(&id, &claim.entity);
+            }
+        }
     }
 }
 
@@ -117,17 +159,27 @@ async fn tell_holder(key: EntityKey, store: &ClaimStore, listeners: &Listeners) 
 }
 
 async fn tell_of(ids: &[ClaimId], store: &ClaimStore, listeners: &Listeners) {
-    match store.get_claims(ids.to_vec()).await {
-        Ok((mut claims, now)) => {
-            for id in ids {
-                let found = claims.remove(id).map(|claim| (claim, now));
-                listeners.tell(id, &found.ok_or(Refusal::ClaimNotFound));
-            }
-        }
-        Err(error) => missed(&format_args!("{} claims", ids.len()), &error),
+    let Some((mut claims, now)) = read(ids, store).await else {
+        return;
+    };
+    for id in ids {
+        let found = claims.remove(id).map(|claim| (claim, now));
+        listeners.tell(id, &found.ok_or(Refusal::ClaimNotFound));
     }
+}
+
+/// Some claims as they stand; none if they cannot be read.
+async fn read(
+    ids: &[ClaimId],
+    store: &ClaimStore,
+) -> Option<(BTreeMap<ClaimId, Claim>, Timestamp)> {
+    let read = store.get_claims(ids.to_vec()).await;
+    read.inspect_err(|error| missed(&format_args!("{} claims", ids.len()), error)).ok()
 }
 
 fn missed(what: &dyn Display, error: &StoreError) {
     tracing::warn!(%error, "what happened to {what} is told by heartbeats only");
 }
+
+#[cfg(test)]
+mod tests;

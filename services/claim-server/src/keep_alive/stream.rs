@@ -5,12 +5,13 @@
 //! not read from either, and what it costs is bounded: some heartbeats under way, and what the
 //! windows of HTTP/2 hold. A stream that is dropped, because its client left, leaves nothing behind.
 
-use super::listeners::Listener;
+use super::listeners::{Listener, Sending};
 use super::push::Push;
 use crate::beat::{self, HEARTBEAT_TIMEOUT};
 use crate::calls::deadline::Deadline;
 use crate::calls::drain::Stay;
-use crate::calls::{malformed, span};
+use crate::calls::malformed;
+use crate::calls::span::StreamLog;
 use crate::status;
 use crate::wire::stream::{About, keep_alive, keep_alive_answered};
 use claim_proto::v1;
@@ -32,22 +33,22 @@ pub(super) struct KeepAlive<R> {
     pub(super) store: ClaimStore,
     pub(super) requests: R,
     pub(super) listener: Listener,
+    /// Completes when the herald speaks; nothing is read before, so that nothing is missed.
+    pub(super) herald: Option<BoxFuture<'static, ()>>,
     pub(super) stay: Stay,
     pub(super) deadline: Deadline,
     pub(super) database_away: watch::Receiver<bool>,
     pub(super) under_way: FuturesUnordered<BoxFuture<'static, Answered>>,
     /// How it ends once nothing is under way; nothing is read any more then.
     pub(super) end: Option<Result<(), Status>>,
-    /// How many heartbeats were answered, for the log.
-    pub(super) answered: u64,
-    /// How it ended, for the log; none if its client left.
-    pub(super) outcome: Option<String>,
+    pub(super) log: StreamLog,
 }
 
 /// A heartbeat and what the store said of it.
 pub(super) struct Answered {
     about: About,
     id: ClaimId,
+    sending: Sending,
     token: Option<TokenDigest>,
     answer: beat::Answer,
 }
@@ -66,11 +67,11 @@ where
             if self.under_way.is_empty()
                 && let Some(end) = self.end.take()
             {
-                self.outcome = Some(end.as_ref().map_or_else(span::outcome, |()| "OK".to_owned()));
+                self.log.ended(end.as_ref().err());
                 return end.err().map(Err);
             }
             let is_open = self.end.is_none();
-            let has_room = self.under_way.len() < UNDER_WAY_MAX;
+            let may_read = self.under_way.len() < UNDER_WAY_MAX && self.herald.is_none();
             tokio::select! {
                 biased;
                 // What is under way is not waited for: its client has no time, or it has no answer
@@ -80,9 +81,12 @@ where
                     self.end_at_once(status::database_unavailable());
                 }
                 () = self.stay.over(), if is_open => self.end = Some(Err(status::draining())),
-                Some(answered) = self.under_way.next() => return Some(Ok(self.told(answered))),
+                Some(answered) = self.under_way.next() => {
+                    return Some(Ok(self.told(answered)));
+                }
                 (id, push) = self.listener.push(), if is_open => return Some(Ok(pushed(&id, push))),
-                request = self.requests.next(), if is_open && has_room => {
+                () = heralded(&mut self.herald), if is_open => self.herald = None,
+                request = self.requests.next(), if is_open && may_read => {
                     if let Some(refused) = self.take(request) {
                         return Some(Ok(refused));
                     }
@@ -112,13 +116,14 @@ where
         let about = About::asked(&asked);
         match keep_alive(&asked) {
             Ok(heartbeat) => {
-                self.listener.sending(&heartbeat);
+                self.log.is_about(&heartbeat.id.tenant);
+                let sending = self.listener.sending(&heartbeat);
                 let store = self.store.clone();
                 let until = Instant::now() + HEARTBEAT_TIMEOUT;
                 self.under_way.push(Box::pin(async move {
                     let (id, token) = (heartbeat.id.clone(), heartbeat.token);
                     let answer = beat::one(&store, heartbeat, until).await;
-                    Answered { about, id, token, answer }
+                    Answered { about, id, sending, token, answer }
                 }));
                 None
             }
@@ -127,18 +132,9 @@ where
     }
 
     fn told(&mut self, answered: Answered) -> v1::KeepAliveResponse {
-        let Answered { about, id, token, answer } = answered;
-        self.answered += 1;
-        self.listener.answered(&id, token, &answer);
+        let Answered { about, id, sending, token, answer } = answered;
+        self.listener.answered(&id, sending, token, &answer);
         keep_alive_answered(about, beat::outcome(answer))
-    }
-}
-
-impl<R> Drop for KeepAlive<R> {
-    fn drop(&mut self) {
-        let outcome = self.outcome.as_deref().unwrap_or("abandoned by its caller");
-        let answered = self.answered;
-        tracing::debug!(outcome, answered, "KeepAlive ended after {answered} answers: {outcome}");
     }
 }
 
@@ -150,6 +146,14 @@ fn pushed(id: &ClaimId, push: Push) -> v1::KeepAliveResponse {
     keep_alive_answered(About::pushed(id), outcome)
 }
 
+/// Completes when the herald speaks; never, if that is not waited for.
+async fn heralded(herald: &mut Option<BoxFuture<'static, ()>>) {
+    match herald {
+        Some(herald) => herald.await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Completes when the database has been away for too long.
 async fn is_away(database_away: &mut watch::Receiver<bool>) {
     if database_away.wait_for(|is_away| *is_away).await.is_err() {
@@ -157,3 +161,6 @@ async fn is_away(database_away: &mut watch::Receiver<bool>) {
         std::future::pending::<()>().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,11 +15,14 @@ struct Content {
     a: i64,
     /// The listing ends with this sequence.
     u: i64,
+    /// Up to this sequence events had been pruned when it began.
+    p: i64,
 }
 
 /// The token of the page behind `cursor`.
 pub(crate) fn write(cursor: EventCursor, query: &EventQuery) -> String {
-    sealed(&Content { q: conditions(query), a: cursor.after.get(), u: cursor.upto.get() })
+    let EventCursor { after, upto, pruned } = cursor;
+    sealed(&Content { q: conditions(query), a: after.get(), u: upto.get(), p: pruned.get() })
 }
 
 /// The position that a token names. Refused under `page_token` if it is none of ours, or if it
@@ -30,7 +33,11 @@ pub(crate) fn read(token: &str, query: &EventQuery) -> Result<EventCursor, Inval
         return Err(of_others());
     }
     let sequence = |number| Sequence::parse("page_token", number).map_err(|_| unknown());
-    Ok(EventCursor { after: sequence(content.a)?, upto: sequence(content.u)? })
+    Ok(EventCursor {
+        after: sequence(content.a)?,
+        upto: sequence(content.u)?,
+        pruned: sequence(content.p)?,
+    })
 }
 
 fn conditions(query: &EventQuery) -> String {
@@ -61,7 +68,7 @@ mod tests {
 
     fn cursor() -> EventCursor {
         let sequence = |number| Sequence::parse("sequence", number).unwrap();
-        EventCursor { after: sequence(7), upto: sequence(i64::MAX) }
+        EventCursor { after: sequence(7), upto: sequence(i64::MAX), pruned: sequence(3) }
     }
 
     #[test]
@@ -97,10 +104,12 @@ mod tests {
             format!("{good}="),
             good[..good.len() - 4].to_owned(),
             json("{}"),
-            json(&format!(r#"{{"q":"{q}","a":-1,"u":1}}"#)),
-            json(&format!(r#"{{"q":"{q}","a":1,"u":-1}}"#)),
-            json(&format!(r#"{{"q":"{q}","a":1,"u":1e30}}"#)),
-            json(&format!(r#"{{"q":"{q}","a":1,"u":1,"x":1}}"#)),
+            json(&format!(r#"{{"q":"{q}","a":-1,"u":1,"p":0}}"#)),
+            json(&format!(r#"{{"q":"{q}","a":1,"u":-1,"p":0}}"#)),
+            json(&format!(r#"{{"q":"{q}","a":1,"u":1e30,"p":0}}"#)),
+            json(&format!(r#"{{"q":"{q}","a":1,"u":1,"p":-1}}"#)),
+            json(&format!(r#"{{"q":"{q}","a":1,"u":1}}"#)),
+            json(&format!(r#"{{"q":"{q}","a":1,"u":1,"p":0,"x":1}}"#)),
             // Of a listing of claims.
             json(&format!(r#"{{"q":"{q}","t":0,"c":"w","e":1}}"#)),
         ];

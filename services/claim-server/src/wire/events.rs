@@ -68,7 +68,8 @@ pub(crate) fn listed(query: &EventQuery, page: &EventPage) -> v1::ListClaimEvent
         if bytes > PAGE_BYTES_MAX
             && let Some(last) = page.events[..events.len()].last()
         {
-            next = Some(EventCursor { after: last.sequence, upto: page.upto });
+            let EventPage { upto, pruned, .. } = *page;
+            next = Some(EventCursor { after: last.sequence, upto, pruned });
             break;
         }
         events.push(told);

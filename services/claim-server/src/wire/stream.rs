@@ -65,9 +65,10 @@ pub(crate) struct About {
 }
 
 impl About {
-    /// What a client asked. Of a heartbeat that names no consumer as it should, nothing is repeated.
+    /// What a client asked. Of a heartbeat that names no consumer as it should, nothing is repeated;
+    /// nor of one with the tag 0, whose answer would look like news of a claim.
     pub(crate) fn asked(asked: &v1::KeepAliveRequest) -> Self {
-        let heartbeat = asked.heartbeat.as_ref();
+        let heartbeat = asked.heartbeat.as_ref().filter(|_| asked.tag != 0);
         let named = heartbeat.filter(|asked| ConsumerId::parse(&asked.consumer_id).is_ok());
         Self {
             tag: asked.tag,

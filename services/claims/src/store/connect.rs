@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 use tokio_postgres::NoTls;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 
 /// How long one attempt to connect may take, if the URL does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -40,7 +40,7 @@ pub struct InvalidDatabaseUrl {
 }
 
 impl Database {
-    /// Reads a Postgres URL (several hosts and `target_session_attrs=read-write` understood).
+    /// Reads a Postgres URL (several hosts understood; one that takes no writes is passed over).
     pub fn parse(url: &str) -> Result<Self, InvalidDatabaseUrl> {
         let mut config = tokio_postgres::Config::from_str(url)
             .map_err(|error| InvalidDatabaseUrl { problem: error.to_string() })?;
@@ -57,6 +57,9 @@ impl Database {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(TCP_USER_TIMEOUT);
         }
+        // Whatever the URL says. What a standby shows is old, and of the transactions that write on
+        // its primary it knows nothing.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         Ok(Self { config })
     }
 

@@ -76,6 +76,16 @@ impl From<DieselError> for TransactionError {
     }
 }
 
+/// What a read of events is answered by a server in recovery, as if it had refused: behind a pooler
+/// the server of a connection may change.
+pub(crate) fn read_on_standby() -> TransactionError {
+    let problem = "the server is in recovery, so nothing that it shows is settled";
+    TransactionError::RolledBack(DieselError::DatabaseError(
+        DatabaseErrorKind::ReadOnlyTransaction,
+        Box::new(problem.to_owned()),
+    ))
+}
+
 /// The connection is of no more use, as far as the error tells. diesel-async keeps no SQLSTATE, so
 /// a server that ends a connection in the middle of a statement shows as `Unknown`; the next use
 /// of that connection then fails at once.

@@ -61,7 +61,7 @@ use tokio::sync::Semaphore;
 
 pub use event::{EventFilter, RecordedEvent, Sequence};
 pub use feed::EventBatch;
-pub use list::{EventCursor, EventPage, EventQuery};
+pub use list::{EventCursor, EventPage, EventQuery, ListError};
 pub use subscription::{News, Subscription};
 pub use watch::{Watch, WatchError, WatchFrom, WatchItem};
 
@@ -73,8 +73,9 @@ pub const EVENT_WRITERS_LOCK: i64 = super::batch::write::EVENT_WRITERS_LOCK;
 /// watchers that come back at once leave the other half to everybody else. They take turns page by
 /// page.
 const CATCH_UPS: usize = 2;
-/// Most events that one such page looks at.
-const CATCH_UP_LOOK_AT: usize = 1_000;
+/// Most events that one such page looks at, and so how many a watcher that does not read on keeps in
+/// memory, times the watches that there may be: some 100 KiB, or half a MiB with the longest names.
+const CATCH_UP_LOOK_AT: usize = 128;
 /// How long a call waits for the writers before it. Above the second after which Postgres ends a
 /// session of a frozen server.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(2);
@@ -89,6 +90,9 @@ pub struct EventSettings {
     pub window: usize,
     /// From one checkpoint to the next, which the contract wants at least every 15 s.
     pub checkpoint_interval: Duration,
+    /// Most watches of one process; more are refused. With more than some thousands, waking them
+    /// takes longer than the pause between two looks at the history.
+    pub watches_max: usize,
 }
 
 impl Default for EventSettings {
@@ -97,6 +101,7 @@ impl Default for EventSettings {
             poll_interval: Duration::from_millis(50),
             window: 256,
             checkpoint_interval: Duration::from_secs(5),
+            watches_max: 10_000,
         }
     }
 }
@@ -123,7 +128,7 @@ impl Events {
         reads: Reads,
         settings: EventSettings,
     ) -> Self {
-        let feed = Arc::new(Feed::new(settings.window));
+        let feed = Arc::new(Feed::new(settings.window, settings.watches_max));
         let reader = Reader {
             database: database.clone(),
             application_name: format!("{program}/events"),
@@ -134,8 +139,9 @@ impl Events {
         Self { shared: Arc::new(Shared { reads, catch_ups, feed, reader, settings }) }
     }
 
-    /// A page of the history. The first one sees everything that was committed before the call.
-    pub async fn list(&self, query: EventQuery) -> Result<EventPage, StoreError> {
+    /// A page of the history. The first one sees everything that was committed before the call; a
+    /// later one is refused if pruning has overtaken the listing (E3).
+    pub async fn list(&self, query: EventQuery) -> Result<EventPage, ListError> {
         list::list(&self.shared, query).await
     }
 
@@ -153,12 +159,12 @@ impl Events {
 
 impl Shared {
     /// A listener, and behind which position it hears everything, if somebody reads already.
-    fn listen(&self) -> Result<(Listener, Option<Sequence>), StoreError> {
-        let (listener, published, start) = self.feed.listen()?;
+    fn listen(&self) -> (Listener, Option<Sequence>) {
+        let (listener, published, start) = self.feed.listen();
         if start {
             reader::start(self.reader.clone());
         }
-        Ok((listener, published))
+        (listener, published)
     }
 
     async fn bounds(&self) -> Result<Bounds, StoreError> {
@@ -191,7 +197,8 @@ impl Shared {
         self.reads.run(move |c| read_last(c, upto).boxed()).await
     }
 
-    /// A page for a watcher, when its turn comes. `upto` has been published.
+    /// A page for a watcher, when its turn comes. `upto` has been published. A turn goes to whoever
+    /// has waited for the longest, whether or not it moves on, so this must run in a task.
     async fn catch_up(
         &self,
         filter: EventFilter,

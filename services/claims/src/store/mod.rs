@@ -16,6 +16,7 @@ mod events;
 mod heartbeats;
 mod lane;
 pub mod migrations;
+mod outage;
 mod reads;
 mod reap;
 mod rows;
@@ -40,8 +41,8 @@ pub use connect::{
 };
 pub use error::StoreError;
 pub use events::{
-    EventBatch, EventCursor, EventFilter, EventPage, EventQuery, EventSettings, Events, News,
-    RecordedEvent, Sequence, Subscription, Watch, WatchError, WatchFrom, WatchItem,
+    EventBatch, EventCursor, EventFilter, EventPage, EventQuery, EventSettings, Events, ListError,
+    News, RecordedEvent, Sequence, Subscription, Watch, WatchError, WatchFrom, WatchItem,
 };
 pub use heartbeats::Signature;
 pub use reads::{ClaimCursor, ClaimPage, ClaimQuery, EntityView};

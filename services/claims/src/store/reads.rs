@@ -6,6 +6,7 @@
 use super::batch::load::{ClockRow, id_arrays};
 use super::connect::{Database, round_trip};
 use super::error::{Damaged, StoreError, TransactionError};
+use super::outage::Outage;
 use super::reap::{ReaperStatus, read_status};
 use super::rows::{ClaimRow, EntityRow, Time};
 use super::statements::{
@@ -27,6 +28,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Connections for reads.
@@ -91,16 +93,22 @@ pub struct EntityView {
 /// The pool behind the reads.
 #[derive(Clone)]
 pub(super) struct Reads {
-    pool: Pool<AsyncPgConnection>,
+    pool: Arc<Connections>,
     /// One connection for the probe alone: slow reads must not make a healthy server look ill.
-    probe: Pool<AsyncPgConnection>,
+    probe: Arc<Connections>,
+}
+
+/// Some connections, and whether those who read on them have failed.
+struct Connections {
+    pool: Pool<AsyncPgConnection>,
+    outage: Arc<Outage>,
 }
 
 impl Reads {
     pub(super) fn new(database: &Database, program: &str) -> Self {
         Self {
-            pool: pool(database, format!("{program}/read"), POOL_SIZE),
-            probe: pool(database, format!("{program}/probe"), 1),
+            pool: Arc::new(pool(database, format!("{program}/read"), POOL_SIZE)),
+            probe: Arc::new(pool(database, format!("{program}/probe"), 1)),
         }
     }
 
@@ -109,10 +117,10 @@ impl Reads {
         &self,
         read: impl for<'c> FnOnce(&'c mut AsyncPgConnection) -> Reading<'c, T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        if self.pool.status().waiting >= WAITING_MAX {
+        if self.pool.pool.status().waiting >= WAITING_MAX {
             return Err(StoreError::Overloaded);
         }
-        run(self.pool.clone(), read).await
+        run(Arc::clone(&self.pool), read).await
     }
 
     pub(super) async fn claim(&self, id: ClaimId) -> Result<(Claim, Timestamp), StoreError> {
@@ -147,43 +155,53 @@ impl Reads {
 
     /// One cheap query, to see whether the database answers.
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
-        run(self.probe.clone(), |c| async move { within(read_clock(c)).await.map(|_| ()) }.boxed())
-            .await
+        run(Arc::clone(&self.probe), |c| {
+            async move { within(read_clock(c)).await.map(|_| ()) }.boxed()
+        })
+        .await
     }
 }
 
 /// Runs a read in a task of its own.
 async fn run<T: Send + 'static>(
-    pool: Pool<AsyncPgConnection>,
+    connections: Arc<Connections>,
     read: impl for<'c> FnOnce(&'c mut AsyncPgConnection) -> Reading<'c, T> + Send + 'static,
 ) -> Result<T, StoreError> {
     let task = tokio::spawn(async move {
+        let Connections { pool, outage } = &*connections;
         let mut connection = pool.get().await.map_err(|_| StoreError::Unavailable)?;
         match read(&mut connection).await {
-            Ok(value) => Ok(value),
+            Ok(value) => {
+                outage.is_over();
+                Ok(value)
+            }
             Err(error) => {
                 // Whatever state it is in, nobody else shall have it.
                 drop(Object::take(connection));
-                tracing::error!(error = %chain(&error), "a read failed");
-                Err(match error {
-                    TransactionError::Damaged(_) => StoreError::Internal,
-                    _ => StoreError::Unavailable,
-                })
+                if matches!(error, TransactionError::Damaged(_)) {
+                    tracing::error!(error = %chain(&error), "a read met a damaged row");
+                    return Err(StoreError::Internal);
+                }
+                outage.goes_on(&error, "a read failed");
+                Err(StoreError::Unavailable)
             }
         }
     });
     task.await.unwrap_or(Err(StoreError::Internal))
 }
 
-fn pool(database: &Database, name: String, size: usize) -> Pool<AsyncPgConnection> {
+fn pool(database: &Database, name: String, size: usize) -> Connections {
     let database = database.clone();
+    let outage = Arc::<Outage>::default();
+    let connecting = Arc::clone(&outage);
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |_| {
         let (database, name) = (database.clone(), name.clone());
+        let outage = Arc::clone(&connecting);
         async move {
             database.connect(&name).await.map_err(|error| {
-                tracing::error!(error = %chain(&error), "a read cannot connect");
+                outage.goes_on(&error, "a read cannot connect");
                 diesel::ConnectionError::BadConnection("no connection".to_owned())
             })
         }
@@ -197,7 +215,8 @@ fn pool(database: &Database, name: String, size: usize) -> Pool<AsyncPgConnectio
         .runtime(Runtime::Tokio1)
         .build();
     #[expect(clippy::expect_used, reason = "fails only where a runtime is missing")]
-    pool.expect("the pool has a runtime")
+    let pool = pool.expect("the pool has a runtime");
+    Connections { pool, outage }
 }
 
 /// What a read is on a connection.

@@ -7,6 +7,7 @@ use claims::store::{
     ClaimStore, EVENT_WRITERS_LOCK, EventSettings, StoreError, StoreSettings, WatchError, WatchFrom,
 };
 use claims::testing::{TestDatabase, done, mint};
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,4 +87,26 @@ async fn a_damaged_event_ends_only_the_watches_that_want_it() {
     let (given, end) = concerned.end().await;
     assert_eq!(given, [0; 0]);
     assert!(matches!(end, WatchError::Store(StoreError::Internal)), "{end}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_that_are_not_asked_any_more_while_they_wait_for_a_page_hold_up_no_other() {
+    let (db, store) = scene().await;
+    // So that the watches below know at once that they are behind.
+    let mut live = Watcher::now(&store).await;
+    write_many(&db, 3_000).await;
+    live.events(3_000).await;
+    let mut unread = Vec::new();
+    for _ in 0..8 {
+        let mut watch = store.events().watch(everything(), WatchFrom::Oldest).await.unwrap();
+        watch.next().await.expect("a checkpoint");
+        // Asked once more, so that it wants a page, and never again.
+        let _ = watch.next().now_or_never();
+        unread.push(watch);
+    }
+    let mut fresh = Watcher::start(&store, everything(), WatchFrom::Oldest).await.unwrap();
+    assert_eq!(fresh.all_up_to(3_000).await, (1..=3_000).collect::<Vec<i64>>());
+    // Whoever asks again after all is given what it missed.
+    let mut asked_again = Watcher::of(unread.remove(5));
+    assert_eq!(asked_again.all_up_to(3_000).await, (1..=3_000).collect::<Vec<i64>>());
 }

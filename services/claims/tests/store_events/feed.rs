@@ -3,8 +3,10 @@
 use super::support::{
     Watcher, behind, everything, filter, quick, quick_store, recorded, scene, write, write_many,
 };
-use claims::store::{ClaimStore, EventSettings, StoreSettings, WatchError, WatchFrom};
-use claims::testing::{TestDatabase, eventually};
+use claims::store::{
+    ClaimStore, EventSettings, News, StoreError, StoreSettings, WatchError, WatchFrom,
+};
+use claims::testing::{PATIENCE, TestDatabase, eventually};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -151,4 +153,51 @@ async fn a_checkpoint_comes_in_time_whether_or_not_anything_happens() {
 fn checkpoints_come_as_often_as_the_contract_says() {
     let interval = EventSettings::default().checkpoint_interval;
     assert!(interval * 2 <= Duration::from_secs(15), "even if one is late: {interval:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_watches_than_there_may_be_are_refused_and_who_subscribes_is_not_counted() {
+    let db = TestDatabase::in_service().await;
+    let events = EventSettings { watches_max: 2, ..quick().events };
+    let store = ClaimStore::start(&db.database(), &StoreSettings { events, ..quick() });
+    let mut watches = [Watcher::now(&store).await, Watcher::now(&store).await];
+    for _ in 0..3 {
+        let refused = Watcher::start(&store, everything(), WatchFrom::Now).await.err();
+        assert!(matches!(refused, Some(WatchError::Store(StoreError::Overloaded))), "{refused:?}");
+    }
+    let mut subscriptions = Vec::new();
+    for _ in 0..3 {
+        subscriptions.push(store.events().subscribe().await.expect("a subscription"));
+    }
+    let sequence = write(&db, "/a").await;
+    for watch in &mut watches {
+        assert_eq!(watch.events(1).await, [sequence]);
+    }
+    for subscription in &mut subscriptions {
+        let news = tokio::time::timeout(PATIENCE, subscription.next()).await.expect("news");
+        assert!(matches!(news, News::Events(_)), "{news:?}");
+    }
+    // The place of one that is gone is another's, and that of one that did not begin too.
+    let [first, _second] = watches;
+    drop(first);
+    Watcher::start(&store, everything(), behind(i64::MAX)).await.err().expect("a refusal");
+    Watcher::now(&store).await;
+    Watcher::now(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_at_the_limit_that_falls_behind_while_it_catches_up_is_served_on() {
+    let db = TestDatabase::in_service().await;
+    let events = EventSettings { window: 2, watches_max: 2, ..quick().events };
+    let store = ClaimStore::start(&db.database(), &StoreSettings { events, ..quick() });
+    write_many(&db, 500).await;
+    let mut live = Watcher::now(&store).await;
+    let mut behind_by_far = Watcher::start(&store, everything(), WatchFrom::Oldest).await.unwrap();
+    let mut given = behind_by_far.events(1).await;
+    for _ in 0..10 {
+        let sequence = write(&db, "/a").await;
+        assert_eq!(live.events(1).await, [sequence]);
+    }
+    given.extend(behind_by_far.all_up_to(510).await);
+    assert_eq!(given, (1..=510).collect::<Vec<i64>>());
 }

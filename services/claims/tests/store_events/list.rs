@@ -74,7 +74,7 @@ async fn a_page_that_is_just_full_is_the_last_one() {
     let only = page(&store, 10, None).await;
     assert_eq!((only.events.len(), only.next), (10, None));
     let first = page(&store, 9, None).await;
-    assert_eq!(first.next, Some(EventCursor { after: at(9), upto: at(10) }));
+    assert_eq!(first.next, Some(EventCursor { after: at(9), upto: at(10), pruned: at(0) }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

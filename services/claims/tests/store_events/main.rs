@@ -12,6 +12,7 @@ mod plans;
 mod pruned;
 mod resume;
 mod settled;
+mod standby;
 mod storm;
 mod subscription;
 mod support;

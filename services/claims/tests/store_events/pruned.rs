@@ -3,7 +3,8 @@
 use super::support::{
     Watcher, Writer, at, behind, everything, filter, recorded, scene, write, write_many,
 };
-use claims::store::{Reaper, WatchError, WatchFrom};
+use claims::store::ClaimStore;
+use claims::store::{EventCursor, EventPage, EventQuery, ListError, Reaper, WatchError, WatchFrom};
 use claims::testing::{TestDatabase, eventually};
 use std::time::Duration;
 
@@ -122,4 +123,55 @@ async fn pruning_that_overtakes_the_reader_ends_the_watches_that_missed_somethin
     assert_eq!(watcher.events(1).await, [kept]);
     let next = write(&db, "/e").await;
     assert_eq!(watcher.events(1).await, [next]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pruning_that_overtakes_the_reader_ends_a_watch_that_began_with_an_empty_history() {
+    let (db, store) = scene().await;
+    let mut watcher = Watcher::start(&store, everything(), WatchFrom::Oldest).await.unwrap();
+    watcher.hears_nothing().await;
+    let slow = Writer::begin(&db).await;
+    slow.writes("/b").await;
+    let last = write(&db, "/c").await;
+    let kept = write(&db, "/d").await;
+    prune(&db, last).await;
+    eventually("all but the young are pruned", async || recorded(&db, "true").await == [kept])
+        .await;
+    slow.rolls_back().await;
+    let (given, end) = watcher.end().await;
+    assert_eq!((given, pruned(&end)), (vec![], last));
+}
+
+async fn page(store: &ClaimStore, after: Option<EventCursor>) -> Result<EventPage, ListError> {
+    store.events().list(EventQuery { filter: everything(), page_size: 3, after }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_pruning_overtakes_is_ended_and_another_one_begins_behind_it() {
+    let (db, store) = scene().await;
+    write_many(&db, 10).await;
+    let first = page(&store, None).await.unwrap();
+    prune(&db, 3).await;
+    let second = page(&store, first.next).await.expect("nothing of it is missing");
+    assert_eq!(second.events[0].sequence, at(4));
+    prune(&db, 8).await;
+    for cursor in [first.next, second.next] {
+        let refused = page(&store, cursor).await.err();
+        let Some(ListError::Pruned { pruned }) = refused else { panic!("{refused:?}") };
+        assert_eq!(pruned, at(8));
+    }
+    let kept = page(&store, None).await.unwrap();
+    assert_eq!((kept.events.len(), kept.events[0].sequence, kept.next), (2, at(9), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_shows_what_pruning_had_left_between_before_it_began() {
+    let (db, store) = scene().await;
+    write_many(&db, 10).await;
+    let age = "UPDATE claim_events SET occurred_at = now() - interval '8 days'
+         WHERE sequence <= 6 AND sequence NOT IN (1, 2, 4)";
+    db.sql.batch_execute(age).await.unwrap();
+    Reaper::new(db.database(), "reaper").prune_step(RETENTION).await.unwrap();
+    let listed = super::support::listed(&store, everything(), 1).await;
+    assert_eq!(listed, [1, 2, 4, 7, 8, 9, 10]);
 }

@@ -1,8 +1,10 @@
 //! E2: a watch may begin behind any position, and gives exactly the rest.
 
 use super::history::{FILTERS, condition, play};
-use super::support::{Watcher, behind, everything, filter, quick_store, recorded, scene, write};
-use claims::store::{WatchError, WatchFrom};
+use super::support::{
+    Watcher, behind, everything, filter, quick, quick_store, recorded, scene, write,
+};
+use claims::store::{ClaimStore, EventSettings, StoreSettings, WatchError, WatchFrom};
 use claims::testing::TestDatabase;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,11 +105,45 @@ async fn a_watch_of_a_history_that_is_set_back_is_ended() {
          SELECT setval('claim_event_sequence', 2)";
     db.sql.batch_execute(restore).await.unwrap();
     let (given, end) = watcher.end().await;
-    assert!(matches!(end, WatchError::Invalid(_)), "{end}");
+    assert!(matches!(end, WatchError::SetBack { last } if last.get() == 2), "{end}");
     assert_eq!(given, [0; 0]);
+    // A request that begins there is one with a position that cannot be.
+    let refused = Watcher::start(&store, everything(), behind(5)).await.err();
+    assert!(matches!(refused, Some(WatchError::Invalid(_))), "{refused:?}");
     // Whoever comes now is served from there on.
     let mut watcher = Watcher::now(&store).await;
     assert_eq!(watcher.position, 2);
     let next = write(&db, "/a").await;
     assert_eq!((next, watcher.events(1).await), (3, vec![3]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_slept_while_the_history_was_set_back_and_grew_again_is_ended() {
+    let db = TestDatabase::in_service().await;
+    let events = EventSettings { window: 2, ..quick().events };
+    let store = ClaimStore::start(&db.database(), &StoreSettings { events, ..quick() });
+    for _ in 0..5 {
+        write(&db, "/a").await;
+    }
+    let mut live = Watcher::start(&store, everything(), WatchFrom::Oldest).await.unwrap();
+    live.events(5).await;
+    // One is at the end, and one, which wants nothing that there is, still reads the past.
+    let mut sleepers = [
+        Watcher::start(&store, everything(), behind(5)).await.unwrap(),
+        Watcher::start(&store, filter("other", "", ""), WatchFrom::Oldest).await.unwrap(),
+    ];
+    let restore = "DELETE FROM claim_events WHERE sequence > 2;
+         SELECT setval('claim_event_sequence', 2)";
+    db.sql.batch_execute(restore).await.unwrap();
+    live.end().await;
+    let mut live = Watcher::now(&store).await;
+    for _ in 0..10 {
+        let sequence = write(&db, "/a").await;
+        assert_eq!(live.events(1).await, [sequence]);
+    }
+    for sleeper in &mut sleepers {
+        let (given, end) = sleeper.end().await;
+        assert_eq!(given, [0; 0]);
+        assert!(matches!(end, WatchError::SetBack { .. }), "{end}");
+    }
 }

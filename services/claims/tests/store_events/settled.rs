@@ -1,7 +1,7 @@
 //! E2: transactions commit in another order than they drew, or not at all.
 
 use super::support::{Watcher, Writer, everything, listed, quick_store, recorded, scene, write};
-use claims::store::{ClaimStore, StoreError, StoreSettings, WatchFrom};
+use claims::store::{ClaimStore, ListError, StoreError, StoreSettings, WatchFrom};
 use claims::testing::{
     Proxy, Road, TestDatabase, done, entity_key, eventually, mint, queued, unanswered,
 };
@@ -140,7 +140,7 @@ async fn a_listing_does_not_wait_for_ever() {
     stuck.writes("/a").await;
     let query = claims::store::EventQuery { filter: everything(), page_size: 1, after: None };
     let refused = store.events().list(query).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Unavailable), "{refused}");
+    assert!(matches!(refused, ListError::Store(StoreError::Unavailable)), "{refused}");
     stuck.rolls_back().await;
     assert_eq!(listed(&store, everything(), 1).await, [0; 0]);
 }

@@ -74,14 +74,18 @@ impl Watcher {
         filter: EventFilter,
         from: WatchFrom,
     ) -> Result<Self, WatchError> {
-        let watch = store.events().watch(filter, from).await?;
-        let mut watcher = Self { watch, position: 0 };
+        let mut watcher = Self::of(store.events().watch(filter, from).await?);
         let first = watcher.item().await?;
         assert!(matches!(first, WatchItem::Checkpoint(_)), "a checkpoint comes first: {first:?}");
         if let WatchFrom::After(position) = from {
             assert_eq!(watcher.position, position.get(), "it has been given nothing yet");
         }
         Ok(watcher)
+    }
+
+    /// One that gave no more than a checkpoint at the beginning.
+    pub(crate) const fn of(watch: Watch) -> Self {
+        Self { watch, position: 0 }
     }
 
     /// A watch of the whole default tenant from now on.
@@ -150,12 +154,16 @@ impl Watcher {
     /// Why it ends, and what it still gave.
     pub(crate) async fn end(&mut self) -> (Vec<i64>, WatchError) {
         let mut sequences = Vec::new();
-        loop {
-            match self.event().await {
-                Ok(sequence) => sequences.push(sequence),
-                Err(error) => return (sequences, error),
+        let end = async {
+            loop {
+                match self.event().await {
+                    Ok(sequence) => sequences.push(sequence),
+                    Err(error) => return error,
+                }
             }
-        }
+        };
+        let error = tokio::time::timeout(PATIENCE, end).await.expect("an end in time");
+        (sequences, error)
     }
 }
 

@@ -74,6 +74,14 @@ fn accepted(at: u64) -> beat::Answer {
     }))
 }
 
+impl Listener {
+    /// The heartbeat that was sent last was answered.
+    fn answered_newest(&self, id: &ClaimId, token: Option<TokenDigest>, answer: &beat::Answer) {
+        let newest = locked(&self.ear.heard).last;
+        self.answered(id, newest, token, answer);
+    }
+}
+
 fn refused(refusal: Refusal) -> beat::Answer {
     Ok(Err(StoreError::Refused(refusal)))
 }
@@ -82,7 +90,7 @@ fn refused(refusal: Refusal) -> beat::Answer {
 fn holder(all: &Arc<Listeners>, id: &ClaimId) -> Listener {
     let listener = Listener::among(all);
     listener.sending(&heartbeat(id));
-    listener.answered(id, None, &accepted(0));
+    listener.answered_newest(id, None, &accepted(0));
     listener
 }
 
@@ -120,7 +128,7 @@ fn what_is_heard_before_the_first_answer_is_told_once_the_heartbeat_was_accepted
     listener.sending(&heartbeat(&id));
     all.tell(&id, &superseded(&id));
     assert_eq!(next(&listener), None, "it is not known yet whose claim that is");
-    listener.answered(&id, None, &accepted(0));
+    listener.answered_newest(&id, None, &accepted(0));
     assert!(matches!(reason(&listener), Some(Refusal::ClaimSuperseded { .. })));
     assert_eq!(next(&listener), None);
 }
@@ -139,8 +147,8 @@ fn a_stream_whose_heartbeats_of_a_claim_were_refused_hears_nothing_of_it() {
         listener.sending(&heartbeat(&id));
         listener.sending(&heartbeat(&id));
         all.tell(&id, &stopped(&id, 1));
-        listener.answered(&id, None, &answer);
-        listener.answered(&id, None, &answer);
+        listener.answered_newest(&id, None, &answer);
+        listener.answered_newest(&id, None, &answer);
         assert_eq!(next(&listener), None, "{answer:?}");
         assert!(all.are_none(), "{answer:?}");
     }
@@ -152,7 +160,7 @@ fn a_refused_heartbeat_does_not_take_an_accepted_claim_away() {
     let id = claim_id("w_1", 1);
     let listener = holder(&all, &id);
     listener.sending(&heartbeat(&id));
-    listener.answered(&id, Some(token("wrong")), &refused(Refusal::WriteTokenInvalid));
+    listener.answered_newest(&id, Some(token("wrong")), &refused(Refusal::WriteTokenInvalid));
     all.tell(&id, &revoked(&id));
     assert!(matches!(reason(&listener), Some(Refusal::ClaimEnded { .. })));
 }
@@ -171,7 +179,7 @@ fn a_claim_that_has_ended_is_forgotten_when_its_holder_knows_and_one_superseded_
     answered.sending(&heartbeat(&id));
     let ended = Push::of(&id, None, &revoked(&id));
     let Some(Push::Lost(refusal)) = ended else { panic!("{ended:?}") };
-    answered.answered(&id, None, &refused(refusal));
+    answered.answered_newest(&id, None, &refused(refusal));
     assert_eq!(next(&answered), None, "the answer has told it");
     assert!(all.care_for(&id), "the other has not heard of it");
     reason(&pushed).unwrap();
@@ -184,7 +192,7 @@ fn of_each_claim_only_the_newest_is_kept() {
     let (id, other) = (claim_id("w_1", 1), claim_id("w_2", 1));
     let listener = holder(&all, &id);
     listener.sending(&heartbeat(&other));
-    listener.answered(&other, None, &accepted(0));
+    listener.answered_newest(&other, None, &accepted(0));
     for at in 1..100 {
         all.tell(&id, &stopped(&id, at));
         all.tell(&other, &stopped(&other, at));
@@ -216,11 +224,11 @@ fn an_answer_that_came_after_a_stop_was_found_is_told_instead_of_it() {
     let listener = holder(&all, &id);
     all.tell(&id, &stopped(&id, 5));
     listener.sending(&heartbeat(&id));
-    listener.answered(&id, None, &accepted(4));
+    listener.answered_newest(&id, None, &accepted(4));
     assert!(matches!(next(&listener), Some((_, Push::Stop { .. }))), "the answer is older");
     all.tell(&id, &stopped(&id, 5));
     listener.sending(&heartbeat(&id));
-    listener.answered(&id, None, &accepted(6));
+    listener.answered_newest(&id, None, &accepted(6));
     assert_eq!(next(&listener), None);
     // And what is new after that is told again.
     all.tell(&id, &stopped(&id, 7));
@@ -234,7 +242,7 @@ fn a_holder_is_told_what_its_own_heartbeat_would_be_told() {
     let with = |name: &str| {
         let listener = Listener::among(&all);
         listener.sending(&heartbeat(&id));
-        listener.answered(&id, Some(token(name)), &accepted(0));
+        listener.answered_newest(&id, Some(token(name)), &accepted(0));
         listener
     };
     let (right, older) = (with("right"), with("older"));
@@ -256,10 +264,10 @@ fn a_stream_that_is_gone_leaves_nothing_behind() {
     let (stays, goes) = (Listener::among(&all), Listener::among(&all));
     for id in &ids {
         goes.sending(&heartbeat(id));
-        goes.answered(id, None, &accepted(0));
+        goes.answered_newest(id, None, &accepted(0));
     }
     stays.sending(&heartbeat(&ids[0]));
-    stays.answered(&ids[0], None, &accepted(0));
+    stays.answered_newest(&ids[0], None, &accepted(0));
     drop(goes);
     assert!(all.care_for(&ids[0]) && !all.care_for(&ids[1]));
     drop(stays);
@@ -273,7 +281,7 @@ fn a_stream_listens_for_a_bounded_number_of_claims() {
     let ids: Vec<_> = (1..).map(|epoch| claim_id("w_1", epoch)).take(CLAIMS_MAX + 1).collect();
     for id in &ids {
         listener.sending(&heartbeat(id));
-        listener.answered(id, None, &accepted(0));
+        listener.answered_newest(id, None, &accepted(0));
     }
     assert!(all.care_for(&ids[CLAIMS_MAX - 1]) && !all.care_for(&ids[CLAIMS_MAX]));
     // The place of one that has ended is another's.
@@ -281,4 +289,49 @@ fn a_stream_listens_for_a_bounded_number_of_claims() {
     next(&listener).unwrap();
     listener.sending(&heartbeat(&ids[CLAIMS_MAX]));
     assert!(all.care_for(&ids[CLAIMS_MAX]));
+}
+
+#[test]
+fn what_is_heard_before_the_first_answer_is_told_to_the_holder_of_the_right_token() {
+    let all = Arc::new(Listeners::default());
+    let id = claim_id("w_1", 1);
+    let listener = Listener::among(&all);
+    let wrong = listener.sending(&heartbeat(&id));
+    let right = listener.sending(&heartbeat(&id));
+    all.tell(&id, &stopped(&id, 1));
+    listener.answered(&id, right, Some(token("right")), &accepted(0));
+    listener.answered(&id, wrong, Some(token("wrong")), &refused(Refusal::WriteTokenInvalid));
+    assert!(matches!(next(&listener), Some((_, Push::Stop { .. }))));
+    assert_eq!(next(&listener), None);
+}
+
+#[test]
+fn the_token_is_that_of_the_newest_accepted_heartbeat_in_whatever_order_answers_come() {
+    let all = Arc::new(Listeners::default());
+    let id = claim_id("w_1", 1);
+    let listener = Listener::among(&all);
+    let older = listener.sending(&heartbeat(&id));
+    let newer = listener.sending(&heartbeat(&id));
+    listener.answered(&id, newer, Some(token("right")), &accepted(1));
+    listener.answered(&id, older, Some(token("older")), &accepted(0));
+    all.tell(&id, &stopped(&id, 2));
+    assert!(matches!(next(&listener), Some((_, Push::Stop { .. }))));
+}
+
+#[test]
+fn only_entities_of_claims_that_somebody_listens_for_concern_anybody() {
+    let all = Arc::new(Listeners::default());
+    let (id, other) = (claim_id("w_1", 1), claim_id("w_2", 1));
+    let (_one, _two) = (holder(&all, &id), holder(&all, &other));
+    let url = |url: &str| EntityUrl::parse(url).unwrap();
+    let key = |name: &str| EntityKey { tenant: id.tenant.clone(), url: url(name) };
+    let foreign = TenantId::parse("foreign").unwrap();
+    assert_eq!(all.unplaced(&[&foreign].into()), []);
+    assert_eq!(all.unplaced(&[&id.tenant].into()).len(), 2);
+    all.place(&id, &url("/a"));
+    all.place(&claim_id("nobody", 1), &url("/b"));
+    assert_eq!(all.unplaced(&[&id.tenant].into()), [other]);
+    let elsewhere = EntityKey { tenant: foreign, url: url("/a") };
+    let signaled = [key("/a"), key("/b"), elsewhere].into();
+    assert_eq!(all.concerned(&signaled), [key("/a")].into());
 }

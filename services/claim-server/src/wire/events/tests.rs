@@ -102,12 +102,12 @@ fn a_page_that_would_be_too_large_ends_earlier_and_the_next_begins_there() {
     let asked = v1::ListClaimEventsRequest { page_size: 1_000, ..Default::default() };
     let mut query = list(&asked).unwrap();
     let all: Vec<RecordedEvent> = (1..=4_000).map(|number| recorded(number, 1_000)).collect();
-    let upto = sequence(4_000);
+    let (upto, pruned) = (sequence(4_000), sequence(7));
     let mut told = Vec::new();
     loop {
         let after = query.after.map_or(0, |cursor| usize::try_from(cursor.after.get()).unwrap());
         let events = all[after..all.len()].to_vec();
-        let page = listed(&query, &EventPage { events, upto, next: None });
+        let page = listed(&query, &EventPage { events, upto, pruned, next: None });
         // Around each event there are a few bytes more.
         assert!(!page.events.is_empty() && page.encoded_len() < PAGE_BYTES_MAX + 16 * 1_024);
         told.extend(page.events.iter().map(|event| event.sequence));
@@ -117,7 +117,8 @@ fn a_page_that_would_be_too_large_ends_earlier_and_the_next_begins_there() {
         let asked =
             v1::ListClaimEventsRequest { page_token: page.next_page_token, ..asked.clone() };
         query = list(&asked).unwrap();
-        assert_eq!(query.after.unwrap().upto, upto);
+        let cursor = query.after.unwrap();
+        assert_eq!((cursor.upto, cursor.pruned), (upto, pruned));
     }
     assert_eq!(told, (1..=4_000).collect::<Vec<i64>>());
 }

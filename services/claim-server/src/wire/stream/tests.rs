@@ -53,3 +53,9 @@ fn an_answer_repeats_the_identity_but_no_consumer_that_is_none() {
     assert_eq!(asked(&"w".repeat(257)), about(""));
     assert_eq!(asked("\0"), about(""));
 }
+
+#[test]
+fn an_answer_to_the_tag_of_pushes_names_no_claim() {
+    let about = About::asked(&v1::KeepAliveRequest { tag: 0, heartbeat: Some(beat("w_1", 7)) });
+    assert_eq!(about, About { tag: 0, consumer: String::new(), epoch: 0 });
+}

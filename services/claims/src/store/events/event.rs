@@ -74,10 +74,11 @@ impl EventFilter {
     }
 }
 
-/// A row of a page: what was pruned, how many events were looked at and how far, and an event, if
-/// one was found.
+/// A row of a page: whether the server is a standby, what was pruned, how many events were looked at
+/// and how far, and an event, if one was found.
 #[derive(Debug, diesel::Queryable)]
 pub(super) struct PageRow {
+    pub(super) is_on_standby: bool,
     pub(super) pruned: i64,
     pub(super) looked_at: i64,
     pub(super) last_sequence: Option<i64>,

@@ -5,7 +5,7 @@ use super::event::Sequence;
 use super::statements::{ReadEventBounds, ReadEventWriters, ReadLastEvent};
 use crate::store::batch::write::EVENT_WRITERS_LOCK;
 use crate::store::connect::round_trip;
-use crate::store::error::TransactionError;
+use crate::store::error::{TransactionError, read_on_standby};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -47,8 +47,11 @@ pub(super) async fn read_bounds(
     mut connection: &AsyncPgConnection,
 ) -> Result<Bounds, TransactionError> {
     let statement = ReadEventBounds::default();
-    let (drawn, pruned): (i64, i64) =
+    let (drawn, pruned, is_on_standby): (i64, i64, bool) =
         round_trip(false, statement.get_result(&mut connection)).await??;
+    if is_on_standby {
+        return Err(read_on_standby());
+    }
     Ok(Bounds { drawn: Sequence::stored(drawn), pruned: Sequence::stored(pruned) })
 }
 
@@ -59,7 +62,11 @@ pub(super) async fn read_last(
     upto: Sequence,
 ) -> Result<Sequence, TransactionError> {
     let statement = ReadLastEvent { upto: upto.get(), ..Default::default() };
-    let last = round_trip(false, statement.get_result(&mut connection)).await??;
+    let (last, is_on_standby): (i64, bool) =
+        round_trip(false, statement.get_result(&mut connection)).await??;
+    if is_on_standby {
+        return Err(read_on_standby());
+    }
     Ok(Sequence::stored(last))
 }
 
@@ -115,8 +122,13 @@ impl Line {
 
 async fn read_writers(mut connection: &AsyncPgConnection) -> Result<Vec<Writer>, TransactionError> {
     let statement = ReadEventWriters { advisory_key: EVENT_WRITERS_LOCK, ..Default::default() };
-    let rows: Vec<(String, Option<i32>)> =
+    let rows: Vec<(Option<String>, Option<i32>, bool)> =
         round_trip(false, statement.load(&mut connection)).await??;
-    let writer = |(transaction, session)| Writer { transaction, session };
-    Ok(rows.into_iter().map(writer).collect())
+    if rows.iter().any(|(_, _, is_on_standby)| *is_on_standby) {
+        return Err(read_on_standby());
+    }
+    let writer = |(transaction, session, _): (Option<String>, _, _)| {
+        transaction.map(|transaction| Writer { transaction, session })
+    };
+    Ok(rows.into_iter().filter_map(writer).collect())
 }

@@ -5,7 +5,7 @@ use super::event::{EventFilter, EventRow, PageRow, RecordedEvent, Sequence};
 use super::statements::{ReadEvents, ReadEventsOfConsumer, ReadEventsOfEntity};
 use crate::domain::ConsumerId;
 use crate::store::connect::round_trip;
-use crate::store::error::{Damaged, TransactionError};
+use crate::store::error::{Damaged, TransactionError, read_on_standby};
 use diesel::QueryResult;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
@@ -41,6 +41,9 @@ pub(super) async fn read_page(
     let load = load(connection, filter, after.get(), upto.get(), look_at);
     let rows = round_trip(false, load).await??;
     let head = rows.as_slice().first().ok_or_else(|| Damaged::new("what was pruned"))?;
+    if head.is_on_standby {
+        return Err(read_on_standby());
+    }
     let pruned = Sequence::stored(head.pruned);
     let last = head.last_sequence.map(Sequence::stored);
     let is_last = head.looked_at < look_at;

@@ -94,7 +94,8 @@ impl Reader {
             Some(session) => session,
             None => {
                 let connect = self.database.connect(&self.application_name);
-                let connection = pulse.of(connect).await?;
+                // No sign of life yet: a database may take connections and read nothing.
+                let connection = pulse.during(connect).await?;
                 held.insert(Session { connection, looked_at: None })
             }
         };
@@ -108,7 +109,7 @@ impl Reader {
                 drawn = bounds.drawn.get(),
                 "the history of events ends before what was read of it; has the database been set back?"
             );
-            self.feed.set_back();
+            self.feed.set_back(bounds.drawn);
         }
         if !self.settle(connection, bounds, pulse).await? {
             return Ok(());
@@ -226,8 +227,21 @@ impl<'f> Pulse<'f> {
         Self { feed, unanswered_since: None, is_failing: false }
     }
 
-    /// Waits for something of the database; if nothing came for too long, listeners are told.
+    /// Waits for a read; one that succeeds ends an outage.
     async fn of<T, E>(&mut self, trip: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let answer = self.during(trip).await;
+        if answer.is_ok() {
+            self.unanswered_since = None;
+            self.feed.tell_away(false);
+            if std::mem::take(&mut self.is_failing) {
+                tracing::info!("events are read again");
+            }
+        }
+        answer
+    }
+
+    /// Waits for something of the database; if nothing was read for too long, listeners are told.
+    async fn during<T, E>(&mut self, trip: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let since = *self.unanswered_since.get_or_insert_with(Instant::now);
         let mut trip = std::pin::pin!(trip);
         let overdue = since + AWAY_AFTER;
@@ -241,13 +255,6 @@ impl<'f> Pulse<'f> {
         };
         if answer.is_err() && Instant::now() >= overdue {
             self.feed.tell_away(true);
-        }
-        if answer.is_ok() {
-            self.unanswered_since = None;
-            self.feed.tell_away(false);
-            if std::mem::take(&mut self.is_failing) {
-                tracing::info!("events are read again");
-            }
         }
         answer
     }

@@ -1,11 +1,12 @@
 //! The statements that read events, by file.
 
 use crate::store::statement::statement;
-use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz};
 
-/// Columns of a page of events: what was pruned, how many were looked at and how far, and the event,
-/// if there is one.
+/// Columns of a page of events: whether the server is a standby, what was pruned, how many were looked
+/// at and how far, and the event, if there is one.
 pub(crate) type PageColumns = (
+    Bool,
     BigInt,
     BigInt,
     Nullable<BigInt>,
@@ -23,22 +24,23 @@ pub(crate) type PageColumns = (
 );
 
 statement! {
-    /// The highest sequence drawn and the highest one pruned.
-    ReadEventBounds<'a> = "read_event_bounds.sql" {} -> (BigInt, BigInt)
+    /// The highest sequence drawn, the highest one pruned, and whether the server is a standby.
+    ReadEventBounds<'a> = "read_event_bounds.sql" {} -> (BigInt, BigInt, Bool)
 }
 
 statement! {
-    /// The transactions that may have drawn sequences and have not ended, and their sessions.
+    /// The transactions that may have drawn sequences and have not ended, and their sessions; and
+    /// whether the server is a standby. One row at least.
     ReadEventWriters<'a> = "read_event_writers.sql" {
         advisory_key: i64 as BigInt,
-    } -> (Text, Nullable<Integer>)
+    } -> (Nullable<Text>, Nullable<Integer>, Bool)
 }
 
 statement! {
-    /// The last event up to a sequence.
+    /// The last event up to a sequence, and whether the server is a standby.
     ReadLastEvent<'a> = "read_last_event.sql" {
         upto: i64 as BigInt,
-    } -> BigInt
+    } -> (BigInt, Bool)
 }
 
 statement! {

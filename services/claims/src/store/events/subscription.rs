@@ -30,14 +30,14 @@ pub struct Subscription {
 impl Subscription {
     /// Begins with what is committed after this returns; fails if the database does not answer.
     pub(super) async fn begin(shared: &Shared) -> Result<Self, StoreError> {
-        let (mut listener, published) = shared.listen()?;
+        let (mut listener, published) = shared.listen();
         let position = match published {
             Some(_) if shared.feed.is_away() => return Err(StoreError::Unavailable),
             Some(position) => position,
             None => loop {
                 match listener.next().await {
                     Heard::Batch(batch) => break batch.to,
-                    Heard::Lagged | Heard::SetBack => {}
+                    Heard::Lagged | Heard::SetBack(_) => {}
                     Heard::Away => return Err(StoreError::Unavailable),
                 }
             },
@@ -62,7 +62,7 @@ impl Subscription {
                         return News::Missed;
                     }
                 }
-                Heard::Lagged | Heard::SetBack => return News::Missed,
+                Heard::Lagged | Heard::SetBack(_) => return News::Missed,
                 Heard::Away => return News::Away,
             }
         }

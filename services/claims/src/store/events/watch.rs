@@ -4,22 +4,23 @@
 //! its position and the feed's. From then on it takes what it hears. Each batch says where it begins,
 //! so a hole, whatever made it, is noticed and filled from the database in the same way.
 //!
-//! It does nothing but when it is asked for the next item, and keeps one page or batch at a time:
-//! a watcher that does not ask costs no memory. While it reads from the database it cannot be too
-//! slow, since it reads at its own pace; when it lives on the feed it can.
+//! Pages are read by a task, so that a watch that is not asked any more keeps its turn from nobody.
+//! Apart from that it does nothing but when it is asked for the next item, and keeps one page or batch
+//! at a time: that is what a watcher costs that does not ask, for as long as it likes. While it reads
+//! from the database it cannot be too slow, since it reads at its own pace; when it lives on the feed
+//! it can.
 
 use super::Shared;
 use super::event::{EventFilter, RecordedEvent, Sequence};
-use super::feed::{EventBatch, Heard, Listener};
+use super::feed::{EventBatch, Heard, Listener, SetBack, WatchPlace};
 use super::page::Page;
 use super::reader::AWAY_AFTER;
 use crate::domain::InvalidField;
 use crate::store::error::StoreError;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 
 /// From a failed read of a page to the next attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
@@ -59,6 +60,13 @@ pub enum WatchError {
         /// It can resume behind this.
         last: Sequence,
     },
+    /// The database was set back to an older state: what the watcher was given is no part of its
+    /// history any more.
+    #[error("the history was set back and ends with {last}")]
+    SetBack {
+        /// The last sequence of the history that there is now.
+        last: Sequence,
+    },
     /// The position cannot be one.
     #[error(transparent)]
     Invalid(#[from] InvalidField),
@@ -72,14 +80,16 @@ pub struct Watch {
     shared: Arc<Shared>,
     filter: EventFilter,
     listener: Listener,
+    _place: WatchPlace,
     /// All up to here has been given, or is none of the filter's.
     position: Sequence,
-    /// What was pruned before the watch began with the oldest event; unknown until it has looked.
+    /// What was pruned before the watch began with the oldest event; unknown until it has looked or
+    /// heard.
     forgone: Option<Sequence>,
     /// Up to here the history is read from the database.
     catch_up_to: Sequence,
-    /// A page that is being read.
-    reading: Option<Reading>,
+    /// A page that is being read, or waits to be taken.
+    reading: Option<AbortOnDropHandle<Result<Page, StoreError>>>,
     /// Events to be given.
     ready: Ready,
     /// What was heard and begins behind `catch_up_to`.
@@ -97,12 +107,6 @@ struct Ready {
     to: Sequence,
 }
 
-struct Reading {
-    page: BoxFuture<'static, Result<Page, StoreError>>,
-    /// When the first attempt began.
-    since: Instant,
-}
-
 impl Watch {
     /// Begins to listen, and finds the position to begin with.
     pub(super) async fn begin(
@@ -110,7 +114,8 @@ impl Watch {
         filter: EventFilter,
         from: WatchFrom,
     ) -> Result<Self, WatchError> {
-        let (listener, published) = shared.listen()?;
+        let place = shared.feed.place()?;
+        let (listener, published) = shared.listen();
         let position = match from {
             WatchFrom::Now => shared.settled_last().await?,
             WatchFrom::Oldest => Sequence::BEGINNING,
@@ -125,12 +130,19 @@ impl Watch {
                 position
             }
         };
+        if shared.feed.is_away() {
+            // It would be ended at once.
+            return Err(StoreError::Unavailable.into());
+        }
+        // Nothing was pruned either of a history in which there is nothing yet.
+        let forgoes_nothing = from != WatchFrom::Oldest || published == Some(Sequence::BEGINNING);
         Ok(Self {
             shared,
             filter,
             listener,
+            _place: place,
             position,
-            forgone: (from != WatchFrom::Oldest).then_some(Sequence::BEGINNING),
+            forgone: forgoes_nothing.then_some(Sequence::BEGINNING),
             catch_up_to: published.unwrap_or(position),
             reading: None,
             ready: Ready::default(),
@@ -152,12 +164,16 @@ impl Watch {
                 return Ok(WatchItem::Event(event));
             }
             if self.position < self.catch_up_to && self.reading.is_none() {
-                self.reading = Some(self.read(Instant::now(), Duration::ZERO));
+                self.reading = Some(self.read());
             }
             if let Some(reading) = &mut self.reading {
                 tokio::select! {
                     biased;
-                    page = &mut reading.page => self.take_page(page)?,
+                    page = reading => {
+                        self.reading = None;
+                        // A task that has panicked is a bug.
+                        self.take_page(page.unwrap_or(Err(StoreError::Internal))?)?;
+                    }
                     () = sleep_until(self.checkpoint_due) => {}
                 }
                 continue;
@@ -191,31 +207,13 @@ impl Watch {
     }
 
     /// Reads the next page in a task of its own.
-    fn read(&self, since: Instant, pause: Duration) -> Reading {
+    fn read(&self) -> AbortOnDropHandle<Result<Page, StoreError>> {
         let (shared, filter) = (Arc::clone(&self.shared), self.filter.clone());
         let (after, upto) = (self.position, self.catch_up_to);
-        let page = async move {
-            if !pause.is_zero() {
-                sleep(pause).await;
-            }
-            shared.catch_up(filter, after, upto).await
-        };
-        Reading { page: page.boxed(), since }
+        AbortOnDropHandle::new(tokio::spawn(read_patiently(shared, filter, after, upto)))
     }
 
-    fn take_page(&mut self, page: Result<Page, StoreError>) -> Result<(), WatchError> {
-        let since = self.reading.take().map_or_else(Instant::now, |reading| reading.since);
-        let page = match page {
-            Ok(page) => page,
-            // A short outage costs nobody his watch.
-            Err(StoreError::Unavailable | StoreError::Overloaded)
-                if since.elapsed() < AWAY_AFTER =>
-            {
-                self.reading = Some(self.read(since, RETRY_PAUSE));
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        };
+    fn take_page(&mut self, page: Page) -> Result<(), WatchError> {
         let forgone = *self.forgone.get_or_insert(page.pruned);
         if page.pruned > self.position.max(forgone) {
             return Err(WatchError::Pruned { pruned: page.pruned });
@@ -238,19 +236,46 @@ impl Watch {
             }
             Heard::Batch(batch) => {
                 self.is_catching_up = false;
+                self.forgone.get_or_insert(Sequence::BEGINNING);
                 self.heard = Some(batch);
             }
-            Heard::Lagged if self.is_catching_up => {
+            Heard::Lagged => {
+                let published = self.shared.feed.listen_again(&mut self.listener)?;
+                if !self.is_catching_up {
+                    return Err(WatchError::TooSlow { last: self.position });
+                }
                 // It had better things to do than to listen.
-                let (listener, published) = self.shared.listen()?;
-                self.listener = listener;
-                self.catch_up_to = published.unwrap_or(self.position);
+                self.catch_up_to = published;
             }
-            Heard::Lagged => return Err(WatchError::TooSlow { last: self.position }),
-            Heard::SetBack => return Err(beyond_the_last().into()),
+            Heard::SetBack(last) => return Err(WatchError::SetBack { last }),
             Heard::Away => return Err(StoreError::Unavailable.into()),
         }
         Ok(())
+    }
+}
+
+impl From<SetBack> for WatchError {
+    fn from(SetBack { last }: SetBack) -> Self {
+        Self::SetBack { last }
+    }
+}
+
+/// Reads a page. A short outage, counted from the first failure, costs nobody his watch.
+async fn read_patiently(
+    shared: Arc<Shared>,
+    filter: EventFilter,
+    after: Sequence,
+    upto: Sequence,
+) -> Result<Page, StoreError> {
+    let mut failing_since: Option<Instant> = None;
+    loop {
+        let page = shared.catch_up(filter.clone(), after, upto).await;
+        if !matches!(page, Err(StoreError::Unavailable | StoreError::Overloaded))
+            || failing_since.get_or_insert_with(Instant::now).elapsed() >= AWAY_AFTER
+        {
+            return page;
+        }
+        sleep(RETRY_PAUSE).await;
     }
 }
 
