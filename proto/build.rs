@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(".google.rpc.Status", "::tonic_types::Status")
         // The generated Debug would print secrets; `src/redact.rs` has the ones that do not.
         .skip_debug(messages_with_secrets(&compiler.descriptor_pool()))
+        .codec_path("crate::codec::SmallBuffers")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

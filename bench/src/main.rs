@@ -5,9 +5,16 @@
 
 mod calls;
 mod cpu;
+mod fleet;
+mod floor;
+mod latencies;
+mod load;
+mod machine;
 mod numbers;
+mod plot;
 mod programs;
 mod reaper;
+mod resident;
 mod sql;
 mod stage;
 
@@ -29,12 +36,14 @@ struct Arguments {
 enum What {
     Calls(calls::Settings),
     Reaper(reaper::Settings),
+    Fleet(fleet::Settings),
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().what {
         What::Calls(settings) => calls::run(&settings),
         What::Reaper(settings) => reaper::run(&settings),
+        What::Fleet(settings) => fleet::run(&settings),
     }
 }
 

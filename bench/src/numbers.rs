@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
+use std::fmt;
 use std::time::Duration;
 
 /// The middle one.
@@ -27,6 +28,14 @@ impl Spread {
             max: values.clone().fold(f64::NAN, f64::max),
             median: median(values),
         }
+    }
+}
+
+/// The middle one, and behind it the least and the greatest if they differ.
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [median, min, max] = [self.median, self.min, self.max].map(rounded);
+        if min == max { f.write_str(&median) } else { write!(f, "{median} ({min} … {max})") }
     }
 }
 
@@ -82,5 +91,11 @@ mod tests {
     fn a_spread_is_least_middle_and_greatest() {
         let spread = Spread::of([3.0, 1.0, 2.0].into_iter());
         assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.0, 3.0));
+        assert_eq!(spread.to_string(), "2.0 (1.0 … 3.0)");
+    }
+
+    #[test]
+    fn a_spread_of_one_is_one_number() {
+        assert_eq!(Spread::of([20.0].into_iter()).to_string(), "20");
     }
 }

@@ -46,6 +46,11 @@ impl Server {
         Ok(Self { running, address })
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.running.id()
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> &str {
         &self.address

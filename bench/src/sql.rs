@@ -8,6 +8,9 @@ use tokio_postgres::{Client, NoTls, Row};
 /// Parameters of a statement.
 pub(crate) type Params<'p> = &'p [&'p (dyn ToSql + Sync)];
 
+/// The process of the Postgres server, whose children serve the sessions.
+const POSTMASTER: &str = "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::bigint";
+
 /// One session.
 pub(crate) struct Sql {
     runtime: Runtime,
@@ -42,5 +45,10 @@ impl Sql {
     /// The one value of a query.
     pub(crate) fn value<T: FromSqlOwned>(&self, query: &str) -> Result<T> {
         Ok(self.runtime.block_on(self.client.query_one(query, &[]))?.try_get(0)?)
+    }
+
+    /// The Postgres server's process.
+    pub(crate) fn postmaster(&self) -> Result<u32> {
+        Ok(u32::try_from(self.value::<i64>(POSTMASTER)?)?)
     }
 }

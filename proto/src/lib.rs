@@ -11,6 +11,7 @@
 //! The `Debug` form of a message never shows a write token: fields marked `debug_redact` are
 //! printed as `<redacted>`.
 
+mod codec;
 mod redact;
 #[cfg(test)]
 mod tests;

@@ -4,12 +4,12 @@
 use super::Settings;
 use super::daemon::Daemon;
 use super::ground::{Claims, Ground};
+use super::renewals::Renewals;
 use super::report::{Beats, BeatsBeside};
-use crate::calls::load::{self, Holder};
-use crate::numbers::float;
+use crate::load::{self, Holder};
 use crate::progress;
 use crate::stage::Stage;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -18,15 +18,9 @@ const BEAT_SECONDS: u32 = 10;
 /// From when to when leases lapse after the beginning, and before the end, of the heartbeats: so early
 /// that the claims fall due, and are expired, meanwhile.
 const LAPSE_SECONDS: (f64, f64) = (2.0, -10.0);
-/// Sessions hand in what they have counted at most once a second.
-const COUNTING: Duration = Duration::from_millis(1_200);
-/// Longest wait until sessions have handed in what they counted, and until the last due claims are
-/// expired.
+/// Longest wait until the last due claims are expired.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(200);
-/// Updates of leases, and how many of them were heap-only.
-const UPDATES: &str = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
-    WHERE relname = 'claim_leases'";
 
 /// Both, one after the other.
 pub(crate) fn measure(
@@ -78,31 +72,11 @@ fn beat(
     address: &str,
     holders: &[Holder],
 ) -> Result<Beats> {
-    sleep(COUNTING);
-    counted(ground)?;
-    let (updates, heap_only) = counted(ground)?;
+    let renewals = Renewals::count(ground.sql())?;
     let measured =
         runtime.block_on(load::open_heartbeats(address, holders, settings.rate, settings.load))?;
-    let began = Instant::now();
-    let sent = i64::try_from(measured.sent)?;
-    let (updates, heap_only) = loop {
-        let now = counted(ground)?;
-        if now.0 - updates >= sent {
-            break (now.0 - updates, now.1 - heap_only);
-        }
-        if began.elapsed() > PATIENCE {
-            bail!("{sent} heartbeats, but only {} updates", now.0 - updates);
-        }
-        sleep(LOOK);
-    };
-    let share = float(u64::try_from(heap_only)?)? / float(u64::try_from(updates)?)?;
-    Ok(Beats { heap_only_percent: 100.0 * share, measured })
-}
-
-fn counted(ground: &Ground) -> Result<(i64, i64)> {
-    let rows = ground.sql().rows(UPDATES, &[])?;
-    let [row] = rows.as_slice() else { bail!("no statistics of the leases") };
-    Ok((row.try_get(0)?, row.try_get(1)?))
+    let renewed = renewals.await_at_least(measured.sent)?;
+    Ok(Beats { heap_only_percent: renewed.heap_only_percent()?, measured })
 }
 
 /// Claims that passes have recorded as expired.

@@ -4,9 +4,9 @@ mod tables;
 
 use super::DEFAULT_BATCH;
 use super::ground::Claims;
-use super::plot::{Plot, draw};
 use super::report::{Report, per_second, spread};
 use crate::numbers::{Spread, float, grouped, rounded};
+use crate::plot::{Axis, Plot, Series, draw};
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,7 +21,9 @@ pub(crate) fn write(report: &Report, folder: &Path) -> Result<()> {
         title: "A pass with nothing due",
         x: "live claims",
         y: "milliseconds",
-        points: &idle,
+        axis: Axis::Logarithmic,
+        series: &[Series { name: "", points: &idle }],
+        limit: None,
     };
     draw(&plot, &folder.join(format!("{NAME}-idle.svg")))?;
     let due: Vec<(u32, Spread)> =
@@ -30,7 +32,9 @@ pub(crate) fn write(report: &Report, folder: &Path) -> Result<()> {
         title: "A pass with much due",
         x: "most claims of one transaction",
         y: "claims expired a second",
-        points: &due,
+        axis: Axis::Logarithmic,
+        series: &[Series { name: "", points: &due }],
+        limit: None,
     };
     draw(&plot, &folder.join(format!("{NAME}-due.svg")))?;
     let numbers = serde_json::to_string_pretty(report)? + "\n";
@@ -63,11 +67,8 @@ fn short(report: &Report) -> Result<Vec<(String, String)>> {
     let (daemon, beats) = (&report.daemon, &report.beats);
     let p99 = [&beats.alone, &beats.beside].map(|beats| rounded(beats.measured.p99_ms));
     let rows = [
-        ("a daemon's pass with nothing due", format!("{} ms", tables::spread(idle.daemon_ms))),
-        (
-            "a pass with much due",
-            format!("{} claims/s", tables::spread(spread(&due.passes, per_second))),
-        ),
+        ("a daemon's pass with nothing due", format!("{} ms", idle.daemon_ms)),
+        ("a pass with much due", format!("{} claims/s", spread(&due.passes, per_second))),
         ("a daemon at its default interval, self-check at rest", tables::share(&daemon.at_rest)),
         ("a daemon at its default interval, self-check included", tables::share(&daemon.in_all)),
         (
@@ -199,7 +200,7 @@ A pass at rest takes {pass} ms.
         check = grouped(daemon.self_check_ms),
         rest = tables::share_row("at rest", &daemon.at_rest),
         all = tables::share_row("in all", &daemon.in_all),
-        pass = tables::spread(daemon.pass_ms),
+        pass = daemon.pass_ms,
     ))
 }
 

@@ -2,7 +2,6 @@
 
 use super::daemon::Daemon;
 use super::ground::{Claims, Ground};
-use super::pass::postmaster;
 use super::report::{DuePass, DuePasses};
 use super::{BATCHES, DEFAULT_BATCH, Settings};
 use crate::numbers::{float, grouped, millis};
@@ -38,7 +37,7 @@ pub(crate) fn passes(
 
 /// One pass of a daemon that is at rest until then.
 fn pass(stage: &Stage, ground: &mut Ground, due: u32, batch: u32) -> Result<DuePass> {
-    let postmaster = postmaster(ground)?;
+    let postmaster = ground.sql().postmaster()?;
     let most = batch.to_string();
     let mut daemon = Daemon::start(stage, "due", &[("CLAIM_REAP_BATCH", &most)])?;
     ground.settle()?;

@@ -11,13 +11,13 @@ mod document;
 mod due;
 mod ground;
 mod idle;
-mod machine;
 mod pass;
 mod plans;
-mod plot;
+mod renewals;
 mod report;
 mod share;
 
+use crate::machine;
 use crate::programs::Server;
 use crate::sql::Sql;
 use crate::stage::Stage;

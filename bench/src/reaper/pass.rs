@@ -11,9 +11,6 @@ use serde::{Deserialize, Serialize};
 use std::process::Stdio;
 use std::time::Instant;
 
-/// The process of the Postgres server, whose children serve the sessions.
-const POSTMASTER: &str = "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::bigint";
-
 /// What the program says of its pass.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Summary {
@@ -40,7 +37,7 @@ pub(crate) struct Pass {
 
 /// Runs `claim-reaper --once --json`. Fails if it does not end with 0 or leaves anything undone.
 pub(crate) fn once(stage: &Stage, ground: &Ground, url: &str) -> Result<Pass> {
-    let postmaster = postmaster(ground)?;
+    let postmaster = ground.sql().postmaster()?;
     let mut command = program("claim-reaper", url)?;
     command.args(["--once", "--json"]);
     command.current_dir(stage.folder()).stdout(Stdio::piped()).stderr(Stdio::inherit());
@@ -59,9 +56,4 @@ pub(crate) fn once(stage: &Stage, ground: &Ground, url: &str) -> Result<Pass> {
         bail!("the pass did other things than it should: {summary:?}");
     }
     Ok(Pass { summary, wall_ms, reaper_cpu_ms, postgres_cpu_ms })
-}
-
-/// The Postgres server's process.
-pub(crate) fn postmaster(ground: &Ground) -> Result<u32> {
-    Ok(u32::try_from(ground.sql().value::<i64>(POSTMASTER)?)?)
 }

@@ -2,10 +2,10 @@
 
 use super::Settings;
 use super::ground::Claims;
-use super::machine::Machine;
 use super::pass::Pass;
 use super::plans::Plan;
-use crate::calls::load::OpenLoad;
+use crate::load::OpenLoad;
+use crate::machine::Machine;
 use crate::numbers::Spread;
 use serde::Serialize;
 

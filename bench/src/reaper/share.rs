@@ -2,7 +2,6 @@
 
 use super::daemon::Daemon;
 use super::ground::Ground;
-use super::pass::postmaster;
 use super::report::{DaemonShare, Share};
 use crate::numbers::{Spread, float};
 use crate::stage::Stage;
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant};
 /// another round.
 pub(crate) fn watch(stage: &Stage, ground: &Ground, length: Duration) -> Result<DaemonShare> {
     ground.settle()?;
-    let postgres = postmaster(ground)?;
+    let postgres = ground.sql().postmaster()?;
     progress(&format!("Postgres without a reaper, {:?}", length / 2));
     let began = Watch::begin(ground, None, postgres)?;
     sleep(length / 2);

@@ -1,9 +1,9 @@
 //! Rows of the document's tables.
 
-use crate::numbers::{self, grouped, rounded};
+use crate::numbers::{grouped, rounded};
 use crate::reaper::pass::Pass;
 use crate::reaper::plans::{Plan, Step};
-use crate::reaper::report::{self, Beats, DuePasses, IdlePasses, Share, per_second};
+use crate::reaper::report::{Beats, DuePasses, IdlePasses, Share, per_second, spread};
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,12 +13,6 @@ const MEANT_TO_BE_READ_WHOLE: [(&str, &str); 2] = [
     ("claim_leases", "by the one scan of a pass"),
     ("reaper_passes", "which never has more than a thousand rows"),
 ];
-
-/// The middle one, and behind it the least and the greatest.
-pub(crate) fn spread(spread: numbers::Spread) -> String {
-    let [median, min, max] = [spread.median, spread.min, spread.max].map(rounded);
-    if min == max { median } else { format!("{median} ({min} … {max})") }
-}
 
 /// A share in one line.
 pub(crate) fn share(share: &Share) -> String {
@@ -39,11 +33,11 @@ pub(crate) fn idle(sizes: &[IdlePasses]) -> Result<String> {
             .to_owned();
     for IdlePasses { claims, daemon_ms, once } in sizes {
         let (live, finished) = (grouped(claims.live.into()), grouped(claims.finished.into()));
-        let of = |value: fn(&Pass) -> f64| spread(report::spread(once, value));
+        let of = |value: fn(&Pass) -> f64| spread(once, value);
         writeln!(
             out,
             "| {live} | {finished} | {} | {} | {} | {} |",
-            spread(*daemon_ms),
+            daemon_ms,
             of(|pass| pass.wall_ms),
             of(|pass| pass.reaper_cpu_ms),
             of(|pass| pass.postgres_cpu_ms)
@@ -61,11 +55,11 @@ pub(crate) fn due(sizes: &[DuePasses]) -> Result<String> {
         writeln!(
             out,
             "| {batch} | {} | {} | {} | {} | {} |",
-            spread(report::spread(passes, per_second)),
-            spread(report::spread(passes, |pass| pass.duration_ms)),
-            spread(report::spread(passes, |pass| pass.reaper_cpu_ms)),
-            spread(report::spread(passes, |pass| pass.postgres_cpu_ms)),
-            spread(report::spread(passes, |pass| pass.wal_kb_per_claim))
+            spread(passes, per_second),
+            spread(passes, |pass| pass.duration_ms),
+            spread(passes, |pass| pass.reaper_cpu_ms),
+            spread(passes, |pass| pass.postgres_cpu_ms),
+            spread(passes, |pass| pass.wal_kb_per_claim)
         )?;
     }
     Ok(out)

@@ -1,16 +1,13 @@
 //! Mints and heartbeats through gRPC, beside plain SQL on the same Postgres, in one run.
 
-mod floor;
-pub(crate) mod load;
-
+use crate::load::Measured;
 use crate::numbers::median;
 use crate::programs::Server;
 use crate::stage::Stage;
-use crate::{progress, say};
+use crate::{floor, load, progress, say};
 use anyhow::Result;
 use claims::program::parse_length;
 use clap::Args;
-use load::Measured;
 use std::time::Duration;
 
 /// Mints and heartbeats per second through gRPC, beside pgbench with the same work as plain
@@ -50,7 +47,12 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
             ))?,
             mint_floor: floor::mints(&stage, settings.callers, settings.length)?,
             heartbeat: runtime.block_on(load::heartbeats(holders, settings.length))?,
-            heartbeat_floor: floor::heartbeats(&stage, settings.callers, settings.length)?,
+            heartbeat_floor: floor::heartbeats(
+                &stage,
+                settings.callers,
+                settings.callers,
+                settings.length,
+            )?,
         });
     }
     report(settings, &rounds)
@@ -58,9 +60,9 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
 
 struct Round {
     mint: Measured,
-    mint_floor: f64,
+    mint_floor: Measured,
     heartbeat: Measured,
-    heartbeat_floor: f64,
+    heartbeat_floor: Measured,
 }
 
 fn report(settings: &Settings, rounds: &[Round]) -> Result<()> {
@@ -77,14 +79,14 @@ fn report(settings: &Settings, rounds: &[Round]) -> Result<()> {
         "pgbench/s",
         "ratio"
     ))?;
-    line("mint", rounds, |round| (&round.mint, round.mint_floor))?;
-    line("heartbeat", rounds, |round| (&round.heartbeat, round.heartbeat_floor))
+    line("mint", rounds, |round| (&round.mint, &round.mint_floor))?;
+    line("heartbeat", rounds, |round| (&round.heartbeat, &round.heartbeat_floor))
 }
 
-fn line(name: &str, rounds: &[Round], of: impl Fn(&Round) -> (&Measured, f64)) -> Result<()> {
+fn line(name: &str, rounds: &[Round], of: impl Fn(&Round) -> (&Measured, &Measured)) -> Result<()> {
     let rate = median(rounds.iter().map(|round| of(round).0.per_second));
-    let floor = median(rounds.iter().map(|round| of(round).1));
-    let ratio = median(rounds.iter().map(|round| of(round).0.per_second / of(round).1));
+    let floor = median(rounds.iter().map(|round| of(round).1.per_second));
+    let ratio = median(rounds.iter().map(|round| of(round).0.per_second / of(round).1.per_second));
     let p50 = median(rounds.iter().map(|round| of(round).0.p50_ms));
     let p99 = median(rounds.iter().map(|round| of(round).0.p99_ms));
     say(&format!("{name:<12}{rate:>12.0}{p50:>12.2}{p99:>12.2}{floor:>14.0}{ratio:>8.2}"))

@@ -4,30 +4,37 @@
 //! are sent at their times, and latencies are counted from then on, so that a server which stands
 //! still does not look fast.
 
+use crate::latencies::Latencies;
 use crate::numbers::float;
 use anyhow::{Context, Result};
 use claim_proto::v1::claim_service_client::ClaimServiceClient;
 use claim_proto::v1::{HeartbeatRequest, MintRequest};
-use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 /// Connections that the callers share, as the processes of a fleet would.
-const CONNECTIONS: usize = 8;
-const TENANT: &str = "bench";
+pub(crate) const CONNECTIONS: usize = 8;
+/// Whose claims they are, also those of the floor.
+pub(crate) const TENANT: &str = "bench";
 
 /// Rate and latencies of one measurement.
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Measured {
     pub(crate) per_second: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
 }
 
-async fn clients(address: &str, count: usize) -> Result<Vec<ClaimServiceClient<Channel>>> {
+/// One for each caller; they share so many connections.
+pub(crate) async fn clients(
+    address: &str,
+    connections: usize,
+    count: usize,
+) -> Result<Vec<ClaimServiceClient<Channel>>> {
     let mut connected = Vec::new();
-    for _ in 0..CONNECTIONS.min(count) {
+    for _ in 0..connections.min(count) {
         connected.push(ClaimServiceClient::connect(address.to_owned()).await?);
     }
     Ok((0..count).filter_map(|caller| connected.get(caller % connected.len()).cloned()).collect())
@@ -39,7 +46,8 @@ pub(crate) async fn holders(
     count: usize,
 ) -> Result<Vec<(ClaimServiceClient<Channel>, String)>> {
     let mut holders = Vec::new();
-    for (number, mut client) in clients(address, count).await?.into_iter().enumerate() {
+    for (number, mut client) in clients(address, CONNECTIONS, count).await?.into_iter().enumerate()
+    {
         let request = MintRequest {
             tenant_id: TENANT.into(),
             entity_url: format!("/held/{number}"),
@@ -64,9 +72,11 @@ pub(crate) async fn mints(
 ) -> Result<Measured> {
     let mut loops = JoinSet::new();
     let began = Instant::now();
-    for (caller, mut client) in clients(address, callers).await?.into_iter().enumerate() {
+    for (caller, mut client) in
+        clients(address, CONNECTIONS, callers).await?.into_iter().enumerate()
+    {
         loops.spawn(async move {
-            let mut latencies = histogram()?;
+            let mut latencies = Latencies::new()?;
             for number in 0.. {
                 let sent = Instant::now();
                 if sent.duration_since(began) >= length {
@@ -82,7 +92,7 @@ pub(crate) async fn mints(
                 };
                 let minted = client.mint(request).await?.into_inner();
                 anyhow::ensure!(minted.claim.context("a claim")?.fence == 1, "a fresh entity");
-                record(&mut latencies, sent)?;
+                latencies.record(sent.elapsed())?;
             }
             Ok(latencies)
         });
@@ -99,7 +109,7 @@ pub(crate) async fn heartbeats(
     let began = Instant::now();
     for (mut client, consumer_id) in holders {
         loops.spawn(async move {
-            let mut latencies = histogram()?;
+            let mut latencies = Latencies::new()?;
             loop {
                 let sent = Instant::now();
                 if sent.duration_since(began) >= length {
@@ -113,7 +123,7 @@ pub(crate) async fn heartbeats(
                 };
                 let renewed = client.heartbeat(request).await?.into_inner();
                 anyhow::ensure!(renewed.lease_expire_time.is_some(), "a lease");
-                record(&mut latencies, sent)?;
+                latencies.record(sent.elapsed())?;
             }
             Ok(latencies)
         });
@@ -145,7 +155,7 @@ pub(crate) async fn open_heartbeats(
     rate: u32,
     length: Duration,
 ) -> Result<OpenLoad> {
-    let clients = clients(address, CONNECTIONS).await?;
+    let clients = clients(address, CONNECTIONS, CONNECTIONS).await?;
     let mut under_way = JoinSet::new();
     let began = Instant::now();
     for (number, (holder, client)) in holders.iter().cycle().zip(clients.iter().cycle()).enumerate()
@@ -169,41 +179,35 @@ pub(crate) async fn open_heartbeats(
             Ok(due.elapsed())
         });
     }
-    let mut latencies = histogram()?;
+    let mut latencies = Latencies::new()?;
     while let Some(latency) = under_way.join_next().await {
-        latencies.record(u64::try_from(latency??.as_micros())?.max(1))?;
+        latencies.record(latency??)?;
     }
     Ok(OpenLoad {
-        sent: latencies.len(),
-        p50_ms: quantile_ms(&latencies, 0.5)?,
-        p99_ms: quantile_ms(&latencies, 0.99)?,
-        p999_ms: quantile_ms(&latencies, 0.999)?,
-        max_ms: quantile_ms(&latencies, 1.0)?,
+        sent: latencies.count(),
+        p50_ms: latencies.quantile_ms(0.5)?,
+        p99_ms: latencies.quantile_ms(0.99)?,
+        p999_ms: latencies.quantile_ms(0.999)?,
+        max_ms: latencies.quantile_ms(1.0)?,
     })
 }
 
-/// Latencies in microseconds up to a minute.
-fn histogram() -> Result<Histogram<u64>> {
-    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
-}
-
-fn record(latencies: &mut Histogram<u64>, sent: Instant) -> Result<()> {
-    Ok(latencies.record(u64::try_from(sent.elapsed().as_micros())?.max(1))?)
-}
-
-async fn measured(mut loops: JoinSet<Result<Histogram<u64>>>, began: Instant) -> Result<Measured> {
-    let mut all = histogram()?;
+/// Waits for the loops, and sums up what they did since they began.
+async fn measured(mut loops: JoinSet<Result<Latencies>>, began: Instant) -> Result<Measured> {
+    let mut all = Latencies::new()?;
     while let Some(latencies) = loops.join_next().await {
-        all.add(latencies??)?;
+        all.add(&latencies??)?;
     }
-    let seconds = began.elapsed().as_secs_f64();
-    Ok(Measured {
-        per_second: float(all.len())? / seconds,
-        p50_ms: quantile_ms(&all, 0.5)?,
-        p99_ms: quantile_ms(&all, 0.99)?,
-    })
+    Measured::of(&all, began.elapsed())
 }
 
-fn quantile_ms(latencies: &Histogram<u64>, share: f64) -> Result<f64> {
-    Ok(float(latencies.value_at_quantile(share))? / 1000.0)
+impl Measured {
+    /// So many calls in that time.
+    pub(crate) fn of(calls: &Latencies, time: Duration) -> Result<Self> {
+        Ok(Self {
+            per_second: float(calls.count())? / time.as_secs_f64(),
+            p50_ms: calls.quantile_ms(0.5)?,
+            p99_ms: calls.quantile_ms(0.99)?,
+        })
+    }
 }
