@@ -97,7 +97,8 @@ async fn the_thread_ends_with_the_last_clone_and_the_last_guard() {
     const MANY: usize = 200;
     let stage = Stage::start().await;
     let clients: Vec<_> = (0..MANY).map(|_| client(&[stage.url()])).collect();
-    assert!(threads() >= MANY);
+    // A thread takes its name when it begins to run.
+    eventually("each has its own", || threads() >= MANY).await;
     let guard = mint(&clients[0].clone(), "w_1").await;
     drop(clients);
     eventually("their threads end", || threads() < MANY / 2).await;
