@@ -498,6 +498,11 @@ async fn a_watch_ends_when_the_database_is_away_and_resumes_when_it_is_back() {
         client.clone().done(done("w_1", 1)).await.is_ok()
     })
     .await;
+    // The reader of events comes back by itself, a moment later perhaps.
+    support::eventually("watches are served", async || {
+        client.clone().watch_claim_events(behind(Some(watch.position))).await.is_ok()
+    })
+    .await;
     let mut resumed = Watch::open(&mut client, behind(Some(watch.position))).await;
     assert_eq!(resumed.events(1).await[0].r#type(), ClaimEventType::Released);
 }
