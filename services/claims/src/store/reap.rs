@@ -37,6 +37,7 @@ pub struct Reaper {
     database: Database,
     program: String,
     connection: Option<AsyncPgConnection>,
+    counted: Option<scan::Counted>,
     hooks: Hooks,
 }
 
@@ -77,7 +78,8 @@ impl Reaper {
     /// A reaper of that database. Connects when it is first needed.
     #[must_use]
     pub fn new(database: Database, program: impl Into<String>) -> Self {
-        Self { database, program: program.into(), connection: None, hooks: Hooks::default() }
+        let hooks = Hooks::default();
+        Self { database, program: program.into(), connection: None, counted: None, hooks }
     }
 
     /// As [`Reaper::new`], with a pause between the load and the write of each expiring
@@ -133,7 +135,7 @@ impl Reaper {
     ) -> Result<Scan, ReapError> {
         let connection = self.connect().await?;
         let limit = limit.min(SCAN_TIMEOUT);
-        let scanned = scan::scan(&connection, reap_grace, span, limit);
+        let scanned = scan::scan(&connection, &mut self.counted, reap_grace, span, limit);
         let scanned = tokio::time::timeout(limit.saturating_add(STATEMENT_TIMEOUT), scanned).await;
         let scan = scanned
             .map_err(|error| ReapError::Failed(error.into()))?

@@ -385,7 +385,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
     };
     use super::reap::statements::{
         BlocksToCheck, CheckActive, CheckEntities, CheckLeases, CheckSuperseded, CompareHolds,
-        ExpiredLately, LastPass, PruneClaims, PruneEvents, RecordPass, ScanLeases,
+        CountLeases, ExpiredLately, LastPass, PruneClaims, PruneEvents, RecordPass, ScanLeases,
     };
     macro_rules! all {
         ($($name:ident),* $(,)?) => {
@@ -422,6 +422,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         CompareHolds,
         BlocksToCheck,
         CheckEntities,
+        CountLeases,
         CheckLeases,
         CheckActive,
         CheckSuperseded,

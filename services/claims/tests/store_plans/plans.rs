@@ -19,7 +19,7 @@ const LARGE: [(&str, &[&str]); 5] = [
 ];
 /// The statements that are meant to read tables whole: the reaper's scan, and the fingerprints of
 /// its self-check.
-const READ_WHOLE: [&str; 2] = ["scan_leases.sql", "compare_holds.sql"];
+const READ_WHOLE: [&str; 3] = ["scan_leases.sql", "count_leases.sql", "compare_holds.sql"];
 /// Pruning begins at the beginning of the events and stops at its limit.
 const NO_SEEK: (&str, &str) = ("prune_events.sql", "claim_events");
 /// An index that leads to one row at most, so that nothing is read in vain by what is compared

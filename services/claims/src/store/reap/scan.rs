@@ -1,6 +1,6 @@
 //! The one look at all leases with which a pass begins.
 
-use super::statements::{ExpiredLately, ScanLeases};
+use super::statements::{CountLeases, ExpiredLately, ScanLeases};
 use crate::chain;
 use crate::domain::lease::takeable_at;
 use crate::domain::{ClaimId, Timestamp};
@@ -9,12 +9,24 @@ use crate::store::error::{Damaged, TransactionError};
 use crate::store::rows::{Time, claim_id, millis};
 use crate::store::statements::ReadClock;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// For how long a count of the live claims is good enough while none of them is due: counting them
+/// costs as much as finding those that lapsed, and nothing is decided by it then.
+const COUNT_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// How many claims there were when they were last counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    live: u64,
+    active: u64,
+    at: Instant,
+}
 
 /// What one scan of the leases found.
 #[derive(Clone, Debug)]
 pub struct Scan {
-    /// Live claims.
+    /// Live claims; as they were counted up to half a minute ago if there are no candidates.
     pub live: u64,
     /// Those of them that are active.
     pub active: u64,
@@ -43,37 +55,48 @@ pub struct Candidate {
     pub due_at: Timestamp,
 }
 
-type LapsedLease = (String, String, i64, bool, Time, Time);
-type ScanRow = (i64, i64, i64, Option<Time>, Time, Vec<LapsedLease>);
+type LapsedLease = (String, String, i64, bool, Time, Time, bool);
 
-/// Scans once, within the time limit that the database keeps.
+/// Scans once, within the time limit that the database keeps. Counts anew if there is anything to
+/// decide, or if it was `counted` too long ago.
 pub(super) async fn scan(
     mut connection: &AsyncPgConnection,
+    counted: &mut Option<Counted>,
     reap_grace: Duration,
     span: Duration,
     limit: Duration,
 ) -> Result<Scan, TransactionError> {
     let c = &mut connection;
-    // The one statement that is meant to read a table whole. The plans of the others may be of a
-    // time when the tables were empty.
+    // The two statements that are meant to read a table whole, in one snapshot: the brake compares
+    // what one has found with what the other has counted. The plans of the others may be of a time
+    // when the tables were empty.
     let begin = format!(
-        "DISCARD PLANS; BEGIN READ ONLY; SET LOCAL statement_timeout = {}; \
-         SET LOCAL enable_seqscan = on",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; DISCARD PLANS; \
+         SET LOCAL statement_timeout = {}; SET LOCAL enable_seqscan = on",
         limit.as_millis().max(1)
     );
     c.batch_execute(&begin).await?;
     let statement = ScanLeases { reap_grace_ms: millis(reap_grace), ..Default::default() };
-    let row: ScanRow = statement.get_result(c).await?;
-    let (_, signed, resumed, grace): ClockRow = ReadClock::default().get_result(c).await?;
+    let leases: Vec<LapsedLease> = statement.load(c).await?;
+    let has_candidates = leases.iter().any(|(.., for_long)| *for_long);
+    let known = counted.filter(|c| !has_candidates && c.at.elapsed() < COUNT_AGAIN_AFTER);
+    let counts = match known {
+        Some(known) => known,
+        None => count(c).await?,
+    };
+    c.batch_execute("COMMIT").await?;
+    // What is expired now is not to be counted the next time.
+    *counted = (!has_candidates).then_some(counts);
+    let (now, signed, resumed, grace): ClockRow = ReadClock::default().get_result(c).await?;
+    let (now, liveness) = (now.0, liveness(signed, resumed, grace));
     let lately = ExpiredLately { span_ms: millis(span), ..Default::default() };
     let lately: i64 = lately.get_result(c).await?;
-    c.batch_execute("COMMIT").await?;
 
-    let (live, active, lapsed, oldest, now, leases) = row;
-    let (now, liveness) = (now.0, liveness(signed, resumed, grace));
-    let mut candidates = Vec::with_capacity(leases.len());
+    let oldest = leases.iter().map(|(_, _, _, _, expires, ..)| expires.0).min();
+    let mut candidates = Vec::new();
     let mut unreadable = 0;
-    for (tenant, consumer, epoch, superseded, expires, heard) in &leases {
+    let lapsed_for_long = leases.iter().filter(|(.., for_long)| *for_long);
+    for (tenant, consumer, epoch, superseded, expires, heard, _) in lapsed_for_long {
         match claim_id(tenant, consumer, *epoch) {
             Ok(id) => {
                 let takeable_at = takeable_at(expires.0, heard.0, &liveness, now);
@@ -90,19 +113,24 @@ pub(super) async fn scan(
     }
     candidates
         .sort_by(|one, other| one.due_at.cmp(&other.due_at).then_with(|| one.id.cmp(&other.id)));
-    let lapsed = counted(lapsed)?;
     Ok(Scan {
-        live: counted(live)?,
-        active: counted(active)?,
-        lapsed,
-        oldest_lapsed_age: oldest.filter(|_| lapsed > 0).map(|oldest| now.since(oldest.0)),
-        expired_lately: counted(lately)?,
+        live: counts.live,
+        active: counts.active,
+        lapsed: u64::try_from(leases.len()).unwrap_or(u64::MAX),
+        oldest_lapsed_age: oldest.map(|oldest| now.since(oldest)),
+        expired_lately: number(lately)?,
         now,
         candidates,
         unreadable,
     })
 }
 
-fn counted(number: i64) -> Result<u64, Damaged> {
+async fn count(c: &mut &AsyncPgConnection) -> Result<Counted, TransactionError> {
+    let at = Instant::now();
+    let (live, active): (i64, i64) = CountLeases::default().get_result(c).await?;
+    Ok(Counted { live: number(live)?, active: number(active)?, at })
+}
+
+fn number(number: i64) -> Result<u64, Damaged> {
     u64::try_from(number).map_err(|_| Damaged::new("a count"))
 }

@@ -2,23 +2,19 @@
 
 use crate::store::rows::Time;
 use crate::store::statement::statement;
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, Record, Text, Timestamptz};
-
-/// A lapsed lease as the scan tells it: key, superseded, expiry, when its holder was heard of.
-type LapsedLease = (Text, Text, BigInt, Bool, Timestamptz, Timestamptz);
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz};
 
 statement! {
     /// The reaper's scan.
     ScanLeases<'a> = "scan_leases.sql" {
         reap_grace_ms: i64 as BigInt,
-    } -> (
-        BigInt,
-        BigInt,
-        BigInt,
-        Nullable<Timestamptz>,
-        Timestamptz,
-        Array<Record<LapsedLease>>,
-    )
+    } -> (Text, Text, BigInt, Bool, Timestamptz, Timestamptz, Bool)
+}
+
+statement! {
+    /// How many there are beside those that lapsed.
+    CountLeases<'a> = "count_leases.sql" {
+    } -> (BigInt, BigInt)
 }
 
 statement! {
