@@ -9,14 +9,43 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+const ANY: &str = include_str!("../sql/floor/any.sql");
+const NEXT: &str = include_str!("../sql/floor/next.sql");
 const MINT: &str = include_str!("../sql/floor/mint.sql");
+const DONE: &str = include_str!("../sql/floor/done.sql");
 const HEARTBEAT: &str = include_str!("../sql/floor/heartbeat.sql");
+const AUTHORIZE: &str = include_str!("../sql/floor/authorize.sql");
 /// Which column of a line of pgbench's log has the microseconds of a transaction.
 const LOGGED_MICROS: usize = 2;
 
+/// How much is done.
+#[derive(Clone, Copy)]
+enum Extent {
+    For(Duration),
+    /// So many times, of the entities after this one.
+    Counted {
+        times: u32,
+        after: u64,
+    },
+}
+
 /// Mints.
 pub(crate) fn mints(stage: &Stage, clients: usize, length: Duration) -> Result<Measured> {
-    pgbench(stage, MINT, clients, clients, length)
+    pgbench(stage, &format!("{ANY}{MINT}"), clients, 1, Extent::For(length))
+}
+
+/// Mints, each with its done: cycles a second.
+pub(crate) fn cycles(stage: &Stage, clients: usize, length: Duration) -> Result<Measured> {
+    pgbench(stage, &format!("{ANY}{MINT}{DONE}"), clients, 1, Extent::For(length))
+}
+
+/// So many mints by one client, then their dones, of the entities after this one.
+pub(crate) fn mints_and_dones(stage: &Stage, times: u32, after: u64) -> Result<[Measured; 2]> {
+    let counted = Extent::Counted { times, after };
+    Ok([
+        pgbench(stage, &format!("{NEXT}{MINT}"), 1, 1, counted)?,
+        pgbench(stage, &format!("{NEXT}{DONE}"), 1, 1, counted)?,
+    ])
 }
 
 /// Heartbeats of so many holders in turn by chance.
@@ -26,7 +55,17 @@ pub(crate) fn heartbeats(
     holders: usize,
     length: Duration,
 ) -> Result<Measured> {
-    pgbench(stage, HEARTBEAT, clients, holders, length)
+    pgbench(stage, HEARTBEAT, clients, holders, Extent::For(length))
+}
+
+/// Authorizations of so many holders in turn by chance.
+pub(crate) fn authorizations(
+    stage: &Stage,
+    clients: usize,
+    holders: usize,
+    length: Duration,
+) -> Result<Measured> {
+    pgbench(stage, AUTHORIZE, clients, holders, Extent::For(length))
 }
 
 fn pgbench(
@@ -34,18 +73,23 @@ fn pgbench(
     script: &str,
     clients: usize,
     holders: usize,
-    length: Duration,
+    extent: Extent,
 ) -> Result<Measured> {
     let folder = stage.folder().join("pgbench");
     fs::create_dir_all(&folder)?;
     let file = folder.join("script.sql");
     fs::write(&file, script)?;
-    let output = stage
-        .pgbench()
+    let mut command = stage.pgbench();
+    match extent {
+        Extent::For(length) => command.arg(format!("--time={}", length.as_secs().max(1))),
+        Extent::Counted { times, after } => {
+            command.arg(format!("--transactions={times}")).arg(format!("--define=entity={after}"))
+        }
+    };
+    let output = command
         .args(["--no-vacuum", "--protocol=prepared", "--jobs=2"])
         .arg(format!("--client={clients}"))
         .arg(format!("--define=holders={holders}"))
-        .arg(format!("--time={}", length.as_secs().max(1)))
         .arg(format!("--file={}", file.display()))
         .args(["--log", "--log-prefix=log"])
         .current_dir(&folder)

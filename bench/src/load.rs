@@ -9,7 +9,7 @@ use crate::numbers::float;
 use anyhow::{Context, Result};
 use claim_proto::v1::claim_service_client::ClaimServiceClient;
 use claim_proto::v1::{HeartbeatRequest, MintRequest};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
@@ -20,7 +20,7 @@ pub(crate) const CONNECTIONS: usize = 8;
 pub(crate) const TENANT: &str = "bench";
 
 /// Rate and latencies of one measurement.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Measured {
     pub(crate) per_second: f64,
     pub(crate) p50_ms: f64,

@@ -4,6 +4,7 @@
 //! production; the ratios of one run are what to read.
 
 mod calls;
+mod compare;
 mod cpu;
 mod fleet;
 mod floor;
@@ -37,6 +38,7 @@ enum What {
     Calls(calls::Settings),
     Reaper(reaper::Settings),
     Fleet(fleet::Settings),
+    Compare(compare::Settings),
 }
 
 fn main() -> Result<()> {
@@ -44,6 +46,7 @@ fn main() -> Result<()> {
         What::Calls(settings) => calls::run(&settings),
         What::Reaper(settings) => reaper::run(&settings),
         What::Fleet(settings) => fleet::run(&settings),
+        What::Compare(settings) => compare::run(&settings),
     }
 }
 

@@ -59,6 +59,11 @@ impl Stage {
         &self.folder
     }
 
+    /// A folder on the disk that has the database.
+    pub(crate) fn disk(&self) -> &Path {
+        self.cluster.folder()
+    }
+
     /// pgbench on the same database.
     pub(crate) fn pgbench(&self) -> Command {
         let mut command = Command::new(self.programs.join("pgbench"));

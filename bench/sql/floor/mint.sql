@@ -1,6 +1,4 @@
 -- One mint as plain SQL on the same tables: what a user without the service would write.
-\set entity random(1, 1000000000)
-\set consumer random(1, 1000000000)
 BEGIN;
 INSERT INTO entity_dispatch_state (tenant_id, entity_url)
     VALUES ('bench', '/sql/' || :entity) ON CONFLICT DO NOTHING;

@@ -11,12 +11,13 @@ pub(crate) const LEASE: Duration = Duration::from_secs(600);
 /// Mints under way at the same time.
 const MINTERS: u32 = 64;
 
-/// Mints the claims of the holders 0 to `count` - 1.
-pub(crate) async fn mint(address: &str, count: u32) -> Result<()> {
-    let mut minters = JoinSet::new();
+/// Mints the claims of the holders 0 to `count` - 1, and returns their write tokens.
+pub(crate) async fn mint(address: &str, count: u32) -> Result<Vec<String>> {
+    let mut minters: JoinSet<Result<Vec<(u32, String)>>> = JoinSet::new();
     let clients = clients(address, CONNECTIONS, usize::try_from(MINTERS)?).await?;
     for (minter, mut client) in (0..MINTERS).zip(clients) {
         minters.spawn(async move {
+            let mut tokens = Vec::new();
             for number in (minter..count).step_by(usize::try_from(MINTERS)?) {
                 let request = MintRequest {
                     tenant_id: TENANT.into(),
@@ -30,14 +31,17 @@ pub(crate) async fn mint(address: &str, count: u32) -> Result<()> {
                 };
                 let minted = client.mint(request).await?.into_inner();
                 ensure!(minted.claim.context("a claim")?.fence == 1, "a fresh entity");
+                tokens.push((number, minted.write_token));
             }
-            Ok(())
+            Ok(tokens)
         });
     }
+    let mut tokens = Vec::new();
     while let Some(minted) = minters.join_next().await {
-        minted??;
+        tokens.extend(minted??);
     }
-    Ok(())
+    tokens.sort_unstable();
+    Ok(tokens.into_iter().map(|(_, token)| token).collect())
 }
 
 /// A heartbeat of a holder.
@@ -59,7 +63,8 @@ pub(crate) fn accept(answer: &HeartbeatResponse) -> Result<()> {
     Ok(())
 }
 
-fn consumer(number: u32) -> String {
+/// Who holds the claim.
+pub(crate) fn consumer(number: u32) -> String {
     format!("holder{number}")
 }
 

@@ -5,16 +5,16 @@
 //! by itself. Everything that is measured is also verified, and a difference is an error.
 
 mod document;
-mod heartbeats;
-mod holders;
+pub(crate) mod heartbeats;
+pub(crate) mod holders;
 mod line;
 mod memory;
-mod meter;
+pub(crate) mod meter;
 mod report;
 mod settings;
 mod streams;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod watchers;
 
 pub(crate) use settings::Settings;

@@ -16,7 +16,7 @@ use crate::stage::Stage;
 use crate::{floor, progress};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::runtime::Runtime;
 pub(super) use ways::BATCH;
 use ways::{Beaten, Crowd};
@@ -41,10 +41,29 @@ pub(crate) enum Way {
 }
 
 /// A way in all rounds.
+pub(crate) type WayRounds = Rounds<Way>;
+
+/// One of those that take turns, in all rounds.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct WayRounds {
-    pub(crate) way: Way,
+pub(crate) struct Rounds<W> {
+    pub(crate) way: W,
     pub(crate) rounds: Vec<Round>,
+}
+
+/// How many take part in one measurement, and how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) callers: u32,
+    pub(crate) batch_callers: u32,
+    pub(crate) claims: u32,
+    pub(crate) length: Duration,
+}
+
+impl From<&Settings> for Sizes {
+    fn from(settings: &Settings) -> Self {
+        let Settings { callers, batch_callers, claims, length, .. } = *settings;
+        Self { callers, batch_callers, claims, length }
+    }
 }
 
 /// A way in one round.
@@ -63,13 +82,14 @@ pub(crate) struct Cost {
     pub(crate) postgres_cpu_us: f64,
 }
 
-impl WayRounds {
+impl<W> Rounds<W> {
     /// A number of every round.
     pub(crate) fn spread(&self, of: impl Fn(&Round) -> f64) -> Spread {
         Spread::of(self.rounds.iter().map(of).collect::<Vec<f64>>().into_iter())
     }
 
-    fn median_rate(&self) -> f64 {
+    /// Calls a second in the middle round.
+    pub(crate) fn median_rate(&self) -> f64 {
         median(self.rounds.iter().map(|round| round.measured.per_second))
     }
 
@@ -95,6 +115,7 @@ pub(crate) fn measure(settings: &Settings, stage: &Stage, sql: &Sql) -> Result<V
     runtime.block_on(holders::mint(server.address(), settings.claims))?;
     sql.batch("VACUUM (ANALYZE)")?;
 
+    let sizes = Sizes::from(settings);
     let mut ways =
         vec![Way::Unary, Way::KeepAlive(1), Way::KeepAlive(settings.under_way), Way::Batch];
     ways.dedup();
@@ -113,8 +134,8 @@ pub(crate) fn measure(settings: &Settings, stage: &Stage, sql: &Sql) -> Result<V
             let place = (first + turn) % all.len();
             let rounds = all.get_mut(place).context("a way")?;
             rounds.rounds.push(match rounds.way {
-                Way::PlainSql(clients) => plain(settings, stage, clients)?,
-                way => through(way, settings, &server, &runtime, sql)?,
+                Way::PlainSql(clients) => plain(sizes, stage, clients)?,
+                way => through(way, sizes, &server, &runtime, sql)?,
             });
         }
     }
@@ -122,35 +143,36 @@ pub(crate) fn measure(settings: &Settings, stage: &Stage, sql: &Sql) -> Result<V
     Ok(all)
 }
 
-fn plain(settings: &Settings, stage: &Stage, clients: u32) -> Result<Round> {
-    let (clients, holders) = (usize::try_from(clients)?, usize::try_from(settings.claims)?);
-    let measured = floor::heartbeats(stage, clients, holders, settings.length)?;
+/// By pgbench.
+pub(crate) fn plain(sizes: Sizes, stage: &Stage, clients: u32) -> Result<Round> {
+    let (clients, holders) = (usize::try_from(clients)?, usize::try_from(sizes.claims)?);
+    let measured = floor::heartbeats(stage, clients, holders, sizes.length)?;
     Ok(Round { measured, cost: None })
 }
 
 /// Through the server; what was accepted is in the table.
-fn through(
+pub(crate) fn through(
     way: Way,
-    settings: &Settings,
+    sizes: Sizes,
     server: &Server,
     runtime: &Runtime,
     sql: &Sql,
 ) -> Result<Round> {
     let began: SystemTime = sql.value("SELECT clock_timestamp()")?;
     let meter = Meter::begin(server, sql)?;
-    let beaten = runtime.block_on(send(way, settings, server.address()))?;
+    let beaten = runtime.block_on(send(way, sizes, server.address()))?;
     let used = meter.used()?;
     check_moved(sql, began, beaten.touched)?;
     let accepted = float(beaten.accepted)?;
-    let each = |used: std::time::Duration| used.as_secs_f64() * 1e6 / accepted;
+    let each = |used: Duration| used.as_secs_f64() * 1e6 / accepted;
     let cost = Cost { server_cpu_us: each(used.server), postgres_cpu_us: each(used.postgres) };
     Ok(Round { measured: beaten.measured, cost: Some(cost) })
 }
 
 /// Sends them for the length of a measurement.
-pub(super) async fn send(way: Way, settings: &Settings, address: &str) -> Result<Beaten> {
-    let callers = if way == Way::Batch { settings.batch_callers } else { settings.callers };
-    let crowd = Crowd { address, callers, claims: settings.claims, length: settings.length };
+pub(crate) async fn send(way: Way, sizes: Sizes, address: &str) -> Result<Beaten> {
+    let callers = if way == Way::Batch { sizes.batch_callers } else { sizes.callers };
+    let crowd = Crowd { address, callers, claims: sizes.claims, length: sizes.length };
     match way {
         Way::Unary => ways::unary(crowd).await,
         Way::KeepAlive(under_way) => ways::keep_alive(crowd, under_way).await,

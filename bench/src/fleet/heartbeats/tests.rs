@@ -9,7 +9,8 @@ fn by_every_way_what_is_accepted_is_in_the_table() {
     ground.runtime.block_on(holders::mint(&ground.address, settings.claims)).unwrap();
     for way in WAYS {
         let since = ground.sql.value("SELECT clock_timestamp()").unwrap();
-        let beaten = ground.runtime.block_on(send(way, &settings, &ground.address)).unwrap();
+        let beaten =
+            ground.runtime.block_on(send(way, (&settings).into(), &ground.address)).unwrap();
         assert!(beaten.accepted >= beaten.touched && beaten.touched > 0, "{way:?}");
         check_moved(&ground.sql, since, beaten.touched).unwrap();
         assert!(check_moved(&ground.sql, since, beaten.touched + 1).is_err());
@@ -21,6 +22,9 @@ fn by_every_way_what_is_accepted_is_in_the_table() {
 fn a_refused_heartbeat_is_an_error_by_every_way() {
     let (ground, settings) = (Ground::new(), settings());
     for way in WAYS {
-        assert!(ground.runtime.block_on(send(way, &settings, &ground.address)).is_err(), "{way:?}");
+        assert!(
+            ground.runtime.block_on(send(way, (&settings).into(), &ground.address)).is_err(),
+            "{way:?}"
+        );
     }
 }

@@ -1,0 +1,3 @@
+-- The next entity and its consumer, counted by the one client.
+\set entity :entity + 1
+\set consumer :entity

@@ -1,0 +1,3 @@
+//! What is generated from `proto/etcd.proto`.
+
+tonic::include_proto!("etcdserverpb");

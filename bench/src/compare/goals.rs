@@ -1,0 +1,174 @@
+//! What was to be reached, and whether it was.
+
+use super::alone::Call;
+use super::contest::Who;
+use super::cost::What;
+use super::overload::TIMES;
+use super::queues::Line;
+use super::report::{Group, Report};
+use crate::fleet::heartbeats::Way;
+use crate::numbers::{Spread, float, rounded};
+use anyhow::Result;
+
+/// A goal; met is decided by the middle of the rounds.
+#[derive(Clone, Debug)]
+pub(crate) struct Goal {
+    pub(crate) what: String,
+    pub(crate) goal: String,
+    pub(crate) measured: String,
+    pub(crate) met: bool,
+}
+
+/// A ratio with its spread.
+pub(crate) fn ratio(ratio: Spread) -> String {
+    if (ratio.max - ratio.min).abs() < 0.005 {
+        return format!("{:.2} ×", ratio.median);
+    }
+    format!("{:.2} × ({:.2} … {:.2})", ratio.median, ratio.min, ratio.max)
+}
+
+/// All that were measured.
+pub(crate) fn all(report: &Report) -> Result<Vec<Goal>> {
+    let mut goals = throughput(report)?;
+    goals.extend(alone(report));
+    goals.extend(peers(report)?);
+    goals.extend(costs(report));
+    goals.extend(overload(report)?);
+    Ok(goals)
+}
+
+fn at_least(what: &str, least: f64, measured: Spread) -> Goal {
+    Goal {
+        what: what.to_owned(),
+        goal: format!("≥ {least} ×"),
+        measured: ratio(measured),
+        met: measured.median >= least,
+    }
+}
+
+fn throughput(report: &Report) -> Result<Vec<Goal>> {
+    let cycles = report.of(&Who::Cycle)?.ratio(report.floor(Group::Cycles)?);
+    let floor = report.floor(Group::Heartbeats)?;
+    let beats = |way| Ok::<_, anyhow::Error>(report.of(&Who::Heartbeat(way))?.ratio(floor));
+    let under_way = report.settings.under_way;
+    let callers = report.settings.callers;
+    Ok(vec![
+        at_least(&format!("mint + done, {callers} callers, against pgbench"), 2.5, cycles),
+        at_least("heartbeat, unary, against pgbench", 0.8, beats(Way::Unary)?),
+        at_least("heartbeat, KeepAlive, against pgbench", 2.0, beats(Way::KeepAlive(under_way))?),
+        at_least("heartbeat, batches of 500, against pgbench", 5.0, beats(Way::Batch)?),
+    ])
+}
+
+fn alone(report: &Report) -> Vec<Goal> {
+    let alone = &report.contested.alone;
+    let goal = |pair| {
+        let beyond = alone.beyond_echo(pair);
+        Goal {
+            what: format!(
+                "one caller alone, {}, p50 less one echo, against its statements",
+                name(pair.call)
+            ),
+            goal: "≤ 1.3 ×".to_owned(),
+            measured: ratio(beyond),
+            met: beyond.median <= 1.3,
+        }
+    };
+    alone.calls.iter().map(goal).collect()
+}
+
+fn peers(report: &Report) -> Result<Vec<Goal>> {
+    let mut goals = Vec::new();
+    for under_way in [1, report.settings.under_way] {
+        let etcd = report.of(&Who::EtcdKeepAlive(under_way))?;
+        let ours = report.of(&Who::Heartbeat(Way::KeepAlive(under_way)))?;
+        let what = format!("KeepAlive against etcd's keep-alive, {under_way} under way each");
+        goals.push(at_least(&what, 1.0, ours.ratio(etcd)));
+    }
+    let queue = Who::Queue(Line {
+        name: "pg-boss".to_owned(),
+        what: "fetch + touch + complete".to_owned(),
+        callers: report.settings.callers,
+        batch: 1,
+    });
+    if let Some(queue) = report.find(&queue) {
+        let ours = report.of(&Who::CycleWithHeartbeat)?;
+        let what = "mint + heartbeat + done against pg-boss's fetch + touch + complete";
+        goals.push(at_least(what, 10.0, ours.ratio(queue)));
+    }
+    Ok(goals)
+}
+
+fn costs(report: &Report) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    for charge in &report.costs {
+        let saturated = charge.callers > 1;
+        let (what, batched) = match charge.what {
+            What::Call(Call::Heartbeat) if saturated => ("unary heartbeats, many callers", true),
+            What::KeepAlive(_) => ("heartbeats by KeepAlive", true),
+            What::Batch => ("heartbeats in batches of 500", true),
+            _ => ("", false),
+        };
+        if !batched {
+            continue;
+        }
+        if let Some(percent) = charge.heap_only_percent {
+            goals.push(Goal {
+                what: format!("{what}: heap-only"),
+                goal: "≥ 99 %".to_owned(),
+                measured: format!("{percent:.2} %"),
+                met: percent >= 99.0,
+            });
+        }
+        goals.push(Goal {
+            what: format!("{what}: WAL of each"),
+            goal: "≤ 150 B".to_owned(),
+            measured: format!("{:.0} B", charge.wal_bytes),
+            met: charge.wal_bytes <= 150.0,
+        });
+    }
+    goals
+}
+
+fn overload(report: &Report) -> Result<Vec<Goal>> {
+    let overload = &report.overload;
+    let share = 100.0 * overload.minted_per_second / overload.peak_per_second;
+    let offered = overload.sent_per_second / overload.peak_per_second;
+    let told = overload.refused == overload.refused_saying_when && overload.failed == 0;
+    let refused = overload.refused > 0;
+    Ok(vec![
+        Goal {
+            what: format!("goodput at {TIMES:.0} times capacity ({offered:.1} times was sent)"),
+            goal: "≥ 80 % of peak".to_owned(),
+            measured: format!("{share:.0} %"),
+            met: share >= 80.0 && offered >= TIMES * 0.95,
+        },
+        Goal {
+            what: "refused calls: p99, all with RetryInfo".to_owned(),
+            goal: "< 50 ms".to_owned(),
+            measured: format!(
+                "{} ms, {} of {} with RetryInfo, {} failed otherwise",
+                rounded(overload.refused_p99_ms),
+                rounded(float(overload.refused_saying_when)?),
+                rounded(float(overload.refused)?),
+                rounded(float(overload.failed)?),
+            ),
+            met: refused && told && overload.refused_p99_ms < 50.0,
+        },
+    ])
+}
+
+/// A call as a reader calls it.
+pub(crate) fn name(call: Call) -> &'static str {
+    match call {
+        Call::Mint => "mint",
+        Call::Heartbeat => "heartbeat",
+        Call::Done => "done",
+        Call::Authorize => "authorize",
+    }
+}
+
+/// How many of them are met.
+pub(crate) fn met(goals: &[Goal]) -> String {
+    format!("{} of {}", goals.iter().filter(|goal| goal.met).count(), goals.len())
+}

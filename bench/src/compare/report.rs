@@ -1,0 +1,107 @@
+//! What was measured, as it is kept beside the document.
+
+use super::contest::{Contested, Who};
+use super::cost::Charge;
+use super::overload::Overload;
+use super::settings::Settings;
+use crate::fleet::heartbeats::{Rounds, Way};
+use crate::machine::Machine;
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+/// Everything.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) machine: Machine,
+    pub(crate) settings: Settings,
+    pub(crate) contested: Contested,
+    pub(crate) costs: Vec<Charge>,
+    pub(crate) overload: Overload,
+    /// How long the whole run took.
+    pub(crate) seconds: u64,
+}
+
+impl Report {
+    /// The rounds of one of those that took turns.
+    pub(crate) fn of(&self, who: &Who) -> Result<&Rounds<Who>> {
+        self.find(who).with_context(|| format!("{who:?} was not measured"))
+    }
+
+    /// The same, unless it was left out.
+    pub(crate) fn find(&self, who: &Who) -> Option<&Rounds<Who>> {
+        self.contested.entries.iter().find(|entry| entry.way == *who)
+    }
+
+    /// The fastest of them.
+    pub(crate) fn best(&self, of: impl Fn(&Who) -> bool) -> Result<&Rounds<Who>> {
+        let those = self.contested.entries.iter().filter(|entry| of(&entry.way));
+        those.max_by(|a, b| a.median_rate().total_cmp(&b.median_rate())).context("a floor")
+    }
+
+    /// The one that all lines of a table are compared with.
+    pub(crate) fn floor(&self, of: Group) -> Result<&Rounds<Who>> {
+        self.best(|who| Group::of(who) == of && who.is_floor())
+    }
+}
+
+/// A table's worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    Cycles,
+    Authorizations,
+    Heartbeats,
+}
+
+impl Group {
+    /// Of one of those that took turns.
+    pub(crate) fn of(who: &Who) -> Self {
+        match who {
+            Who::Cycle | Who::CycleWithHeartbeat | Who::CycleSql(_) | Who::EtcdCycle => {
+                Self::Cycles
+            }
+            Who::Authorize | Who::AuthorizeSql(_) => Self::Authorizations,
+            Who::Heartbeat(_) | Who::EtcdKeepAlive(_) => Self::Heartbeats,
+            Who::Queue(line) if line.what == "touch" => Self::Heartbeats,
+            Who::Queue(_) => Self::Cycles,
+        }
+    }
+}
+
+impl Who {
+    /// Whether it is the same work as plain SQL.
+    fn is_floor(&self) -> bool {
+        matches!(
+            self,
+            Self::CycleSql(_) | Self::AuthorizeSql(_) | Self::Heartbeat(Way::PlainSql(_))
+        )
+    }
+
+    /// As a reader calls it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Cycle => "mint + done".to_owned(),
+            Self::CycleWithHeartbeat => "mint + heartbeat + done".to_owned(),
+            Self::CycleSql(clients)
+            | Self::AuthorizeSql(clients)
+            | Self::Heartbeat(Way::PlainSql(clients)) => format!("pgbench, {clients} clients"),
+            Self::Authorize => "authorize".to_owned(),
+            Self::Heartbeat(Way::Unary) => "unary".to_owned(),
+            Self::Heartbeat(Way::KeepAlive(under_way)) => {
+                format!("KeepAlive, {under_way} under way each")
+            }
+            Self::Heartbeat(Way::Batch) => "batches of 500".to_owned(),
+            Self::EtcdKeepAlive(under_way) => {
+                format!("etcd keep-alive, {under_way} under way each")
+            }
+            Self::EtcdCycle => "etcd: grant + put in a transaction + revoke".to_owned(),
+            Self::Queue(line) => {
+                let batch = if line.batch > 1 {
+                    format!(", {} at once", line.batch)
+                } else {
+                    String::new()
+                };
+                format!("{}: {}{batch}", line.name, line.what)
+            }
+        }
+    }
+}

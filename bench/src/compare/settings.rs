@@ -1,0 +1,109 @@
+//! What can be chosen, and a short form.
+
+use crate::fleet::heartbeats::Sizes;
+use anyhow::{Result, ensure};
+use claims::program::parse_length;
+use clap::Args;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Mints with their dones, authorizations and heartbeats through gRPC beside the same work as plain
+/// SQL, beside etcd, pg-boss and graphile-worker; what each call costs; and overload.
+///
+/// Runs a private Postgres in the temporary folder and the server beside this program, and writes
+/// performance.md with its plot and numbers. Everything takes turns, round by round, and every answer is
+/// verified; a difference is an error.
+#[derive(Clone, Debug, Args, Serialize)]
+pub(crate) struct Settings {
+    /// Callers of mint and done, of authorizations and of unary heartbeats
+    #[arg(long, default_value_t = 256)]
+    pub(crate) callers: u32,
+
+    /// KeepAlive streams, ours and etcd's
+    #[arg(long, default_value_t = 64)]
+    pub(crate) streams: u32,
+
+    /// Heartbeats under way of each stream, in the second measurement of streams
+    #[arg(long, default_value_t = 32)]
+    pub(crate) under_way: u32,
+
+    /// Callers of batches of 500
+    #[arg(long, default_value_t = 8)]
+    pub(crate) batch_callers: u32,
+
+    /// Claims that are held
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) claims: u32,
+
+    /// Length of each measurement
+    #[arg(long, default_value = "4s", value_parser = parse_length)]
+    #[serde(skip)]
+    pub(crate) length: Duration,
+
+    /// Rounds
+    #[arg(long, default_value_t = 5)]
+    pub(crate) rounds: u32,
+
+    /// Calls of each kind by one caller alone, in each round
+    #[arg(long, default_value_t = 500)]
+    pub(crate) alone: u32,
+
+    /// Claims of which each step is charged when the server is saturated
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) charged: u32,
+
+    /// Leave out the job queues, which need Node and their packages
+    #[arg(long)]
+    pub(crate) no_queues: bool,
+
+    /// Less of everything, in less than five minutes; writes nothing without --out
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Folder of the document, its plot and numbers [default: docs]
+    #[arg(long)]
+    #[serde(skip)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+impl Settings {
+    /// What is run, once it makes sense.
+    pub(crate) fn checked(&self) -> Result<Self> {
+        let mut settings = self.clone();
+        if settings.quick {
+            settings.length = settings.length.min(Duration::from_secs(1));
+            settings.rounds = 1;
+            settings.alone = settings.alone.min(200);
+            settings.charged = settings.charged.min(5_000);
+        } else if settings.out.is_none() {
+            settings.out = Some(PathBuf::from("docs"));
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Of a way to send heartbeats by so many callers.
+    pub(crate) fn sizes(&self, callers: u32) -> Sizes {
+        let Self { batch_callers, claims, length, .. } = *self;
+        Sizes { callers, batch_callers, claims, length }
+    }
+
+    fn check(&self) -> Result<()> {
+        let counts = [self.callers, self.streams, self.under_way, self.batch_callers];
+        ensure!(!counts.contains(&0), "callers, streams and heartbeats must be at least 1");
+        ensure!(
+            ![self.rounds, self.alone, self.charged].contains(&0),
+            "--rounds, --alone and --charged must be at least 1"
+        );
+        let batches = self.batch_callers.saturating_mul(500);
+        let waiting = self.streams.saturating_mul(self.under_way).max(batches).max(self.callers);
+        ensure!(waiting <= 8_192, "{waiting} heartbeats under way are more than a server takes");
+        ensure!(self.claims >= 1_000, "--claims must be at least 1000");
+        ensure!(waiting <= self.claims, "--claims must be at least {waiting}");
+        if let Some(folder) = &self.out {
+            ensure!(folder.is_dir(), "--out: {} is no folder", folder.display());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+//! The document's tables.
+
+use super::contest::Who;
+use super::cost::What;
+use super::goals::{self, Goal, name, ratio};
+use super::report::{Group, Report};
+use crate::numbers::{Spread, float, grouped, rounded};
+use anyhow::Result;
+use std::fmt::Write as _;
+
+pub(crate) fn goals(goals: &[Goal]) -> Result<String> {
+    let mut out = "| | goal | measured | |\n|---|---|---|---|\n".to_owned();
+    for goal in goals {
+        let met = if goal.met { "met" } else { "**not met**" };
+        writeln!(out, "| {} | {} | {} | {met} |", goal.what, goal.goal, goal.measured)?;
+    }
+    Ok(out)
+}
+
+/// All of a group that are wanted, beside the best of plain SQL.
+pub(crate) fn group(
+    report: &Report,
+    group: Group,
+    wanted: impl Fn(&Who) -> bool,
+) -> Result<String> {
+    let floor = report.floor(group)?;
+    let mut out =
+        "| | a second | p50 ms | p99 ms | × plain SQL |\n|---|---|---|---|---|\n".to_owned();
+    for entry in &report.contested.entries {
+        if Group::of(&entry.way) != group || !wanted(&entry.way) {
+            continue;
+        }
+        let rate = entry.spread(|round| round.measured.per_second);
+        let p50 = entry.spread(|round| round.measured.p50_ms).median;
+        let p99 = entry.spread(|round| round.measured.p99_ms).median;
+        writeln!(
+            out,
+            "| {} | {rate} | {} | {} | {} |",
+            entry.way.name(),
+            rounded(p50),
+            rounded(p99),
+            ratio(entry.ratio(floor)),
+        )?;
+    }
+    Ok(out)
+}
+
+/// One caller alone.
+pub(crate) fn alone(report: &Report) -> Result<String> {
+    let alone = &report.contested.alone;
+    let spread = |values: &[super::alone::Quantiles], of: fn(&super::alone::Quantiles) -> f64| {
+        let spread = Spread::of(values.iter().map(of).collect::<Vec<f64>>().into_iter());
+        format!("{:.2} ({:.2} … {:.2})", spread.median, spread.min, spread.max)
+    };
+    let p50 = |values: &[_]| spread(values, |quantiles| quantiles.p50_ms);
+    let p99 = |values: &[_]| spread(values, |quantiles| quantiles.p99_ms);
+    let mut out =
+        "| | p50 ms | p99 ms | its statements, p50 ms | p99 ms | (p50 − echo) / statements |\n\
+         |---|---|---|---|---|---|\n"
+            .to_owned();
+    writeln!(out, "| echo | {} | {} | | | |", p50(&alone.echo), p99(&alone.echo))?;
+    for pair in &alone.calls {
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} |",
+            name(pair.call),
+            p50(&pair.ours),
+            p99(&pair.ours),
+            p50(&pair.statements),
+            p99(&pair.statements),
+            ratio(alone.beyond_echo(pair)),
+        )?;
+    }
+    Ok(out)
+}
+
+/// What calls cost.
+pub(crate) fn costs(report: &Report) -> Result<String> {
+    let mut out =
+        "| | callers | calls | WAL bytes | heap-only | buffers touched | commits | server µs \
+         | Postgres µs |\n|---|---|---|---|---|---|---|---|---|\n"
+            .to_owned();
+    for charge in &report.costs {
+        let what = match charge.what {
+            What::Call(call) => name(call).to_owned(),
+            What::KeepAlive(under_way) => {
+                format!("heartbeat, KeepAlive, {under_way} under way each")
+            }
+            What::Batch => "heartbeat, batches of 500".to_owned(),
+        };
+        let heap_only = match charge.heap_only_percent {
+            Some(percent) if what.starts_with("heartbeat") => format!("{percent:.2} %"),
+            _ => String::new(),
+        };
+        writeln!(
+            out,
+            "| {what} | {} | {} | {} | {heap_only} | {} | {:.3} | {} | {} |",
+            charge.callers,
+            grouped(float(charge.calls)?),
+            rounded(charge.wal_bytes),
+            rounded(charge.buffers),
+            charge.commits,
+            rounded(charge.server_cpu_us),
+            rounded(charge.postgres_cpu_us),
+        )?;
+    }
+    Ok(out)
+}
+
+/// Too many mints.
+pub(crate) fn overload(report: &Report) -> Result<String> {
+    let overload = &report.overload;
+    let megabytes = |bytes| Ok::<_, anyhow::Error>(format!("{:.0} MB", float(bytes)? / 1e6));
+    let lines = [
+        ("peak, mints/s", grouped(overload.peak_per_second)),
+        ("asked, mints/s", grouped(overload.asked_per_second)),
+        ("sent, mints/s", grouped(overload.sent_per_second)),
+        ("minted meanwhile /s", grouped(overload.minted_per_second)),
+        ("refused", grouped(float(overload.refused)?)),
+        ("… with RetryInfo", grouped(float(overload.refused_saying_when)?)),
+        ("failed otherwise", grouped(float(overload.failed)?)),
+        ("not sent, too many under way", grouped(float(overload.not_sent)?)),
+        ("refused, p50 ms", rounded(overload.refused_p50_ms)),
+        ("refused, p99 ms", rounded(overload.refused_p99_ms)),
+        ("minted, p99 ms", rounded(overload.minted_p99_ms)),
+        ("memory of the server before", megabytes(overload.memory_before)?),
+        ("its peak", megabytes(overload.memory_peak)?),
+    ];
+    let mut out = "| | |\n|---|---|\n".to_owned();
+    for (what, measured) in lines {
+        writeln!(out, "| {what} | {measured} |")?;
+    }
+    Ok(out)
+}
+
+/// Everything for a terminal.
+pub(crate) fn all(report: &Report) -> Result<String> {
+    let any = |_: &Who| true;
+    Ok([
+        goals(&goals::all(report)?)?,
+        group(report, Group::Cycles, any)?,
+        group(report, Group::Authorizations, any)?,
+        group(report, Group::Heartbeats, any)?,
+        alone(report)?,
+        costs(report)?,
+        overload(report)?,
+    ]
+    .join("\n"))
+}
