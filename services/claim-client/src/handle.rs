@@ -183,7 +183,8 @@ impl ClaimHandle {
 
     /// Fires when the claim is definitely lost; with
     /// [`CancelOn::Suspension`](crate::CancelOn::Suspension) already when the lease may have run
-    /// out. A broken connection alone never fires it, and neither does a done.
+    /// out. It fires too when the guard is dropped without done, since nobody heartbeats the claim
+    /// from then on. A broken connection alone never fires it, and neither does a done.
     ///
     /// Each call gives a token of its own: to cancel one concerns nobody else.
     #[must_use]

@@ -35,12 +35,12 @@
 //!   claim that nobody has ended (H3).
 //! * **Loss is definite.** The cancellation token fires when the service says that the claim is
 //!   superseded, ended, at its ceiling, or held with another token; with [`CancelOn::Suspension`]
-//!   also when the lease may have run out. A transport error, `UNAVAILABLE` or `DEADLINE_EXCEEDED`
+//!   also when the lease may have run out; and when the guard is gone without done. A transport error, `UNAVAILABLE` or `DEADLINE_EXCEEDED`
 //!   alone is never a loss.
 //! * **Stop is a request.** A paused or stopping entity offers the work to finish at its next
 //!   checkpoint ([`ClaimHandle::stop_requested`]). Heartbeats go on until the guard is gone.
-//! * **An end.** [`ClaimGuard::done`] consumes the guard. Dropped without, it lets the lease lapse
-//!   and says so in the log.
+//! * **An end.** [`ClaimGuard::done`] consumes the guard. Dropped without, it lets the lease lapse,
+//!   says so in the log and fires the token.
 //!
 //! # What it cannot promise
 //!
