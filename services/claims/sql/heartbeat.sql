@@ -1,16 +1,15 @@
--- Renews leases: H1 (not superseded; an ended claim has no lease), H2 (never earlier, never beyond
--- the ceiling, at most 10 min ahead), H3 (a lapsed lease is renewed and the answer says so), H4 (not
--- at or after the ceiling), H7 (a supplied token must match). One row each, no entity lock (H6).
+-- Renews leases that renew_running.sql left: those that have lapsed, or that another session held for
+-- too long. The same rules, and H3: a lapsed lease is renewed and the answer says so.
 -- Rows that a stranger holds are skipped; whoever asked for them is served apart, by the patient form
--- of this statement, which waits. The digest is compared plainly: it is a SHA-256, from which timing
--- tells nothing about the token.
+-- of this statement, which waits.
 WITH locked AS (
     SELECT l.tenant_id, l.consumer_id, l.epoch, l.lease_expires_at AS old_expires_at,
-           asked.token_digest, asked.progress,
+           asked.position, asked.token_digest, asked.progress,
            greatest(asked.ttl_ms, CASE WHEN asked.own_ttl THEN l.lease_ttl_ms END) AS ttl_ms
     FROM unnest(
         $1::text[], $2::text[], $3::bigint[], $4::bytea[], $5::integer[], $6::boolean[], $7::text[])
-    AS asked (tenant_id, consumer_id, epoch, token_digest, ttl_ms, own_ttl, progress)
+        WITH ORDINALITY
+    AS asked (tenant_id, consumer_id, epoch, token_digest, ttl_ms, own_ttl, progress, position)
     JOIN claim_leases AS l
         ON l.tenant_id = asked.tenant_id
         AND l.consumer_id = asked.consumer_id AND l.epoch = asked.epoch
@@ -32,6 +31,5 @@ WHERE l.tenant_id = t.tenant_id AND l.consumer_id = t.consumer_id AND l.epoch = 
     AND NOT l.superseded
     AND (l.ceiling_at IS NULL OR l.ceiling_at > t.renewed_at)
     AND (t.token_digest IS NULL OR t.token_digest = l.token_digest)
-RETURNING l.tenant_id, l.consumer_id, l.epoch, l.lease_expires_at, t.renewed_at,
-          t.ttl_ms, l.stop, t.old_expires_at <= t.renewed_at,
-          l.ceiling_at
+RETURNING t.position, l.lease_expires_at, t.renewed_at, t.ttl_ms, l.stop,
+          t.old_expires_at <= t.renewed_at, l.ceiling_at

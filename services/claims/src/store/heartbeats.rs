@@ -2,8 +2,9 @@
 //!
 //! A batch of heartbeats is one statement that takes no entity lock. Heartbeats of one claim with
 //! one token become one, with the longer lease and the last progress, and every caller is
-//! answered ([`merged`]). A row that the statement did not renew is looked at: either there is a
-//! reason to refuse, or a stranger held it, and then a solo lane waits for it ([`renew`]). A
+//! answered ([`merged`]). A second statement serves what the first one left, because the lease had
+//! lapsed or was held by another session. A row that neither renewed is looked at: either there is
+//! a reason to refuse, or a stranger held it, and then a solo lane waits for it ([`renew`]). A
 //! heartbeat may be repeated at will (H6), so a statement that failed is tried again.
 //!
 //! A server signs the liveness record through the same lanes, so that a signature shows what it
@@ -16,10 +17,10 @@ mod sign;
 use super::error::StoreError;
 use super::lane::{Call, Queue, Service, Session, WayBack};
 use super::statement::Patient;
-use super::statements::RenewLeases;
+use super::statements::{RenewLeases, RenewRunning};
 use crate::domain::{Heartbeat, Renewal};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use merged::{Merged, group};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use merged::{Merged, first_tokens, merged};
 use renew::{Failed, Patience, renew};
 use sign::sign;
 use std::time::Duration;
@@ -28,6 +29,11 @@ pub use sign::Signature;
 
 /// Most heartbeats of one statement.
 const BATCH_MAX: usize = 256;
+/// How long a batch waits for a row that another session holds, before it leaves that row for later.
+/// Decisions hold a lease for as long as a commit takes; strangers may hold it for ever, and nobody
+/// else in the batch should feel it.
+const BATCH_LOCK_TIMEOUT: Duration = Duration::from_millis(10);
+
 /// What is asked of these lanes.
 #[derive(Debug)]
 pub(super) enum Ask {
@@ -38,6 +44,15 @@ pub(super) enum Ask {
         /// This server's outage grace.
         outage_grace: Duration,
     },
+}
+
+impl Ask {
+    fn heartbeat(&self) -> Option<&Heartbeat> {
+        match self {
+            Self::Heartbeat(heartbeat) => Some(heartbeat),
+            Self::Sign { .. } => None,
+        }
+    }
 }
 
 /// What is answered.
@@ -68,36 +83,44 @@ impl Service for Beat {
     const BATCH_MAX: usize = BATCH_MAX;
 
     async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
-        warm(connection).await
+        let mut c = connection;
+        c.batch_execute(&format!("SET lock_timeout = {}", BATCH_LOCK_TIMEOUT.as_millis())).await?;
+        RenewRunning::default().execute(&mut c).await?;
+        RenewLeases::default().execute(&mut c).await.map(|_| ())
     }
 
     async fn serve(&self, session: &mut Session, calls: Calls) {
-        let (signs, renews): (Calls, Calls) =
-            calls.into_iter().partition(|call| matches!(call.ask, Ask::Sign { .. }));
+        let (beats, signs): (Calls, Calls) =
+            calls.into_iter().partition(|call| call.ask.heartbeat().is_some());
         for call in signs {
-            let signed = sign(self, session, &call.ask).await;
-            call.answer(signed);
+            match sign(self, session, &call.ask).await {
+                // Another server signs at this moment, and takes its time.
+                Err(Failed::MayRetry) => self.solo.pass_on(call),
+                Err(Failed::For(error)) => call.answer(Err(error)),
+                Ok(signed) => call.answer(Ok(signed)),
+            }
         }
-        let (first, rest) = group(renews);
         // One claim, several tokens: all but one wait their turn.
-        for call in rest {
+        let (beats, later) = first_tokens(beats);
+        for call in later {
             self.solo.pass_on(call);
         }
-        if first.is_empty() {
+        if beats.is_empty() {
             return;
         }
-        let asked: Vec<&Merged> = first.iter().map(|group| &group.merged).collect();
+        let asked = merged(&beats);
         let mut renewed = renew(self, session, &asked, Patience::Skip).await;
         if matches!(renewed, Err(Failed::MayRetry)) {
             // A connection that went stale while idle, as after a failover, is the usual cause.
             session.discard();
             renewed = renew(self, session, &asked, Patience::Skip).await;
         }
+        let counts: Vec<usize> = asked.iter().map(|merged| merged.count).collect();
+        let mut beats = beats.into_iter();
         match renewed {
-            Ok(mut verdicts) => {
-                for group in first {
-                    let verdict = verdicts.remove(&group.merged.id);
-                    for call in group.calls {
+            Ok(verdicts) => {
+                for (count, verdict) in counts.into_iter().zip(verdicts) {
+                    for call in beats.by_ref().take(count) {
                         match &verdict {
                             Some(Ok(renewal)) => call.answer(Ok(Reply::Renewed(renewal.clone()))),
                             Some(Err(refusal)) => call.answer(Err(refusal.clone().into())),
@@ -106,16 +129,8 @@ impl Service for Beat {
                     }
                 }
             }
-            Err(Failed::MayRetry) => {
-                for call in first.into_iter().flat_map(|group| group.calls) {
-                    self.solo.pass_on(call);
-                }
-            }
-            Err(Failed::For(error)) => {
-                for call in first.into_iter().flat_map(|group| group.calls) {
-                    call.answer(Err(error.clone()));
-                }
-            }
+            Err(Failed::MayRetry) => beats.for_each(|call| self.solo.pass_on(call)),
+            Err(Failed::For(error)) => beats.for_each(|call| call.answer(Err(error.clone()))),
         }
     }
 }
@@ -127,7 +142,8 @@ impl Service for BeatSolo {
     const BATCH_MAX: usize = 1;
 
     async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
-        warm(connection).await
+        let mut c = connection;
+        Patient(RenewLeases::default()).execute(&mut c).await.map(|_| ())
     }
 
     async fn serve(&self, session: &mut Session, calls: Calls) {
@@ -140,28 +156,22 @@ impl Service for BeatSolo {
 impl BeatSolo {
     /// Renews one lease, once; if that fails the call waits its turn again.
     async fn serve_one(&self, session: &mut Session, call: Call<Ask, Reply>) {
-        let Ask::Heartbeat(heartbeat) = &call.ask else {
-            let signed = sign(self, session, &call.ask).await;
-            return call.answer(signed);
+        let Some(heartbeat) = call.ask.heartbeat() else {
+            return match sign(self, session, &call.ask).await {
+                Err(Failed::MayRetry) => self.back.try_again(call, StoreError::Unavailable),
+                Err(Failed::For(error)) => call.answer(Err(error)),
+                Ok(signed) => call.answer(Ok(signed)),
+            };
         };
-        let merged = Merged::of(heartbeat);
-        match renew(self, session, &[&merged], Patience::Wait).await {
-            Ok(mut verdicts) => match verdicts.remove(&merged.id) {
-                Some(Ok(renewal)) => call.answer(Ok(Reply::Renewed(renewal))),
-                Some(Err(refusal)) => call.answer(Err(refusal.into())),
-                // It was renewable when it was looked at. If that goes on, its lease is missing:
-                // damage.
-                None => self.back.try_again(call, StoreError::Internal),
-            },
+        let asked = [Merged::of(heartbeat)];
+        match renew(self, session, &asked, Patience::Wait).await.map(|mut all| all.pop().flatten())
+        {
+            Ok(Some(Ok(renewal))) => call.answer(Ok(Reply::Renewed(renewal))),
+            Ok(Some(Err(refusal))) => call.answer(Err(refusal.into())),
+            // It was renewable when it was looked at. If that goes on, its lease is missing: damage.
+            Ok(None) => self.back.try_again(call, StoreError::Internal),
             Err(Failed::MayRetry) => self.back.try_again(call, StoreError::Unavailable),
             Err(Failed::For(error)) => call.answer(Err(error)),
         }
     }
-}
-
-async fn warm(connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
-    let mut c = connection;
-    RenewLeases::default().execute(&mut c).await?;
-    Patient(RenewLeases::default()).execute(&mut c).await?;
-    Ok(())
 }

@@ -277,12 +277,26 @@ statement! {
     } -> ()
 }
 
-/// Columns of a renewed lease: key, expiry, time of renewal, length, stop, had lapsed, ceiling.
+/// Columns of a renewed lease: position in what was asked for, from one; expiry, time of renewal,
+/// length, stop, had lapsed, ceiling.
 pub(crate) type RenewalColumns =
-    (Text, Text, BigInt, Timestamptz, Timestamptz, Integer, Bool, Bool, Nullable<Timestamptz>);
+    (BigInt, Timestamptz, Timestamptz, Integer, Bool, Bool, Nullable<Timestamptz>);
 
 statement! {
-    /// Renews leases, skipping those that a stranger holds.
+    /// Renews leases that run.
+    RenewRunning<'a> = "renew_running.sql" {
+        tenants: Vec<&'a str> as Array<Text>,
+        consumers: Vec<&'a str> as Array<Text>,
+        epochs: Vec<i64> as Array<BigInt>,
+        token_digests: Vec<Option<&'a [u8]>> as Array<Nullable<Bytea>>,
+        ttls_ms: Vec<Option<i32>> as Array<Nullable<Integer>>,
+        own_ttls: Vec<bool> as Array<Bool>,
+        progresses: Vec<Option<&'a str>> as Array<Nullable<Text>>,
+    } -> RenewalColumns
+}
+
+statement! {
+    /// Renews leases, lapsed ones too, skipping those that a stranger holds.
     RenewLeases<'a> = "heartbeat.sql" {
         tenants: Vec<&'a str> as Array<Text>,
         consumers: Vec<&'a str> as Array<Text>,
@@ -410,6 +424,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         UpdateEntities,
         RaiseEpochs,
         WriteEvents,
+        RenewRunning,
         RenewLeases,
         ReadWriters,
         SignLiveness,

@@ -227,12 +227,15 @@ async fn every_lane_has_its_limits_and_prepares_its_statements_once() {
         store.heartbeat(heartbeat(&claim_id("nobody", 1))).await.unwrap_err();
         store.done(done(&id)).await.unwrap();
     }
-    let query = "SELECT string_agg(DISTINCT limits, ', ') FROM sessions";
+    let query =
+        "SELECT string_agg(DISTINCT lane || ' ' || limits, ', ' ORDER BY lane || ' ' || limits)
+         FROM sessions";
     let limits: String = db.sql.query_one(query, &[]).await.unwrap().get(0);
-    assert_eq!(limits, "250ms 2s 1s force_generic_plan read committed");
-    let lanes = "SELECT string_agg(DISTINCT lane, ', ' ORDER BY lane) FROM sessions";
-    let lanes: String = db.sql.query_one(lanes, &[]).await.unwrap().get(0);
-    assert_eq!(lanes, "claims/decide, claims/heartbeat");
+    assert_eq!(
+        limits,
+        "claims/decide 250ms 2s 1s force_generic_plan read committed, \
+         claims/heartbeat 10ms 2s 1s force_generic_plan read committed"
+    );
     // What a lane's first batch has not prepared it never needs.
     let growing = "SELECT count(*) FROM (
              SELECT pid FROM sessions WHERE lane = 'claims/decide'

@@ -51,6 +51,26 @@ async fn no_statement_reads_what_it_does_not_need() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Rows are written in the order in which they are asked for, which is that of their keys: of two
+/// statements that renew the same claims, one waits for the other, and never each for the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_that_run_are_renewed_in_the_order_in_which_they_are_asked_for() {
+    let db = large_database().await;
+    db.sql.batch_execute(&session_settings()).await.unwrap();
+    let statements = all_statements();
+    let (_, sql) = statements.iter().find(|(file, _)| *file == "renew_running.sql").unwrap();
+    let plan = plan(&db, sql).await;
+    let update = plan.pointer("/0/Plan").unwrap();
+    let text = |node: &str, key: &str| {
+        let value = update.pointer(&format!("{node}/{key}")).and_then(Value::as_str);
+        value.unwrap_or_default().to_owned()
+    };
+    assert_eq!(text("", "Node Type"), "ModifyTable");
+    assert_eq!(text("/Plans/0", "Node Type"), "Nested Loop");
+    assert_eq!(text("/Plans/0/Plans/0", "Node Type"), "Function Scan");
+    assert_eq!(text("/Plans/0/Plans/1", "Node Type"), "Index Scan");
+}
+
 /// The generic plan of a statement.
 async fn plan(db: &TestDatabase, sql: &str) -> Value {
     db.sql.batch_execute(&format!("PREPARE planned AS {sql}")).await.expect("a statement");

@@ -1,18 +1,16 @@
-//! One statement for many heartbeats, and a look at those that it did not renew.
+//! One statement for many heartbeats, one for those that it left, and a look at the rest.
 
 use super::merged::Merged;
 use crate::chain;
-use crate::domain::{ClaimId, Directive, Heartbeat, LeaseTtl, Refusal, Renewal, Text, heartbeat};
-use crate::store::batch::load::id_arrays;
+use crate::domain::{ClaimId, Directive, Heartbeat, LeaseTtl, Refusal, Renewal, heartbeat};
 use crate::store::connect::round_trip;
 use crate::store::error::{Damaged, StoreError, TransactionError, is_disconnect, is_transient};
 use crate::store::lane::{Service, Session};
 use crate::store::reads::read_claims;
-use crate::store::rows::{Time, claim_id, from_millis, ttl_millis};
+use crate::store::rows::{Time, from_millis, ttl_millis};
 use crate::store::statement::Patient;
-use crate::store::statements::RenewLeases;
+use crate::store::statements::{RenewLeases, RenewRunning};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
@@ -27,28 +25,36 @@ pub(super) enum Failed {
     For(StoreError),
 }
 
-pub(super) type Verdicts = BTreeMap<ClaimId, Result<Renewal, Refusal>>;
-type RenewalRow = (String, String, i64, Time, Time, i32, bool, bool, Option<Time>);
+/// For each claim that was asked about, in that order, what became of its heartbeat. None: a stranger
+/// holds the lease, or it changed while it was looked at.
+pub(super) type Verdicts = Vec<Option<Result<Renewal, Refusal>>>;
+type RenewalRow = (i64, Time, Time, i32, bool, bool, Option<Time>);
 
-/// Renews what may be renewed and says why the rest may not. A claim without a verdict is held by
-/// a stranger, or changed while it was looked at.
+/// Renews what may be renewed and says why the rest may not. `asked` is in key order, each claim once:
+/// two sessions that wait for each other's rows meet them in the same order.
 pub(super) async fn renew<S: Service>(
     service: &S,
     session: &mut Session,
-    asked: &[&Merged],
+    asked: &[Merged<'_>],
     patience: Patience,
 ) -> Result<Verdicts, Failed> {
+    debug_assert!(asked.is_sorted_by(|one, other| one.id < other.id), "in key order, each once");
+    let mut verdicts: Verdicts = asked.iter().map(|_| None).collect();
     let connection = session.get(service).await.map_err(Failed::For)?;
-    let mut verdicts = match renew_rows(connection, asked, patience).await {
-        Ok(verdicts) => verdicts,
-        Err(error) => return Err(failed(session, &error, "heartbeats")),
-    };
-    let left: Vec<&Merged> =
-        asked.iter().copied().filter(|merged| !verdicts.contains_key(&merged.id)).collect();
-    if left.is_empty() {
-        return Ok(verdicts);
+    if patience == Patience::Skip {
+        match renew_running(connection, asked, &mut verdicts).await {
+            Ok(()) => {}
+            // A row was held for too long. Nothing was renewed; now such rows are skipped.
+            Err(TransactionError::RolledBack(error)) if !is_disconnect(&error) => {
+                tracing::debug!(error = %chain(&error), "leases that run could not all be renewed");
+            }
+            Err(error) => return Err(failed(session, &error, "heartbeats")),
+        }
     }
-    match look_at(connection, &left, &mut verdicts).await {
+    if let Err(error) = renew_lapsed(connection, asked, patience, &mut verdicts).await {
+        return Err(failed(session, &error, "heartbeats"));
+    }
+    match look_at(connection, asked, &mut verdicts).await {
         Ok(()) => Ok(verdicts),
         // What was renewed is renewed; the others are looked at again, each alone.
         Err(error) if patience == Patience::Skip => {
@@ -87,66 +93,122 @@ pub(super) fn failed(session: &mut Session, error: &TransactionError, what: &str
     Failed::For(StoreError::Internal)
 }
 
-async fn renew_rows(
-    connection: &AsyncPgConnection,
-    asked: &[&Merged],
-    patience: Patience,
-) -> Result<Verdicts, TransactionError> {
-    let (tenants, consumers, epochs) = id_arrays(asked.iter().map(|merged| &merged.id));
-    let statement = RenewLeases {
+/// Renews leases that run.
+async fn renew_running(
+    mut c: &AsyncPgConnection,
+    asked: &[Merged<'_>],
+    verdicts: &mut Verdicts,
+) -> Result<(), TransactionError> {
+    let all: Vec<usize> = (0..asked.len()).collect();
+    let RenewLeases {
         tenants,
         consumers,
         epochs,
-        token_digests: asked
-            .iter()
-            .map(|merged| merged.token.as_ref().map(|digest| &digest.as_bytes()[..]))
-            .collect(),
-        ttls_ms: asked.iter().map(|merged| merged.ttl.map(ttl_millis)).collect(),
-        own_ttls: asked.iter().map(|merged| merged.own_ttl).collect(),
-        progresses: asked.iter().map(|merged| merged.progress.as_ref().map(Text::as_str)).collect(),
-        ..Default::default()
+        token_digests,
+        ttls_ms,
+        own_ttls,
+        progresses,
+        life,
+    } = statement(asked, &all);
+    let statement = RenewRunning {
+        tenants,
+        consumers,
+        epochs,
+        token_digests,
+        ttls_ms,
+        own_ttls,
+        progresses,
+        life,
     };
-    let mut c = connection;
-    let rows: Vec<RenewalRow> = match patience {
-        Patience::Skip => round_trip(false, statement.load(&mut c)).await?,
-        Patience::Wait => round_trip(false, Patient(statement).load(&mut c)).await?,
-    }
-    .map_err(TransactionError::RolledBack)?;
+    let rows = round_trip(false, statement.load::<RenewalRow>(&mut c)).await?;
+    enter(rows.map_err(TransactionError::RolledBack)?, &all, verdicts)
+}
 
-    let mut verdicts = Verdicts::new();
-    for (tenant, consumer, epoch, expires, renewed, ttl_ms, stop, had_lapsed, ceiling) in rows {
+/// Renews those without a verdict, lapsed or not.
+async fn renew_lapsed(
+    mut c: &AsyncPgConnection,
+    asked: &[Merged<'_>],
+    patience: Patience,
+    verdicts: &mut Verdicts,
+) -> Result<(), TransactionError> {
+    let left = without(verdicts);
+    if left.is_empty() {
+        return Ok(());
+    }
+    let statement = statement(asked, &left);
+    let rows = match patience {
+        Patience::Skip => round_trip(false, statement.load::<RenewalRow>(&mut c)).await?,
+        Patience::Wait => round_trip(false, Patient(statement).load::<RenewalRow>(&mut c)).await?,
+    };
+    enter(rows.map_err(TransactionError::RolledBack)?, &left, verdicts)
+}
+
+/// The places without a verdict.
+fn without(verdicts: &Verdicts) -> Vec<usize> {
+    let places = verdicts.iter().enumerate();
+    places.filter_map(|(place, verdict)| verdict.is_none().then_some(place)).collect()
+}
+
+/// The statement that renews those at `places`.
+fn statement<'a>(asked: &[Merged<'a>], places: &[usize]) -> RenewLeases<'a> {
+    let mut statement = RenewLeases::default();
+    for one in places.iter().filter_map(|place| asked.get(*place)) {
+        statement.tenants.push(one.id.tenant.as_str());
+        statement.consumers.push(one.id.consumer.as_str());
+        statement.epochs.push(one.id.epoch.get());
+        statement.token_digests.push(one.token.map(|digest| &digest.as_bytes()[..]));
+        statement.ttls_ms.push(one.ttl.map(ttl_millis));
+        statement.own_ttls.push(one.own_ttl);
+        statement.progresses.push(one.progress);
+    }
+    statement
+}
+
+/// Enters what was renewed. A row gives its position, from one, among those at `places`.
+fn enter(
+    rows: Vec<RenewalRow>,
+    places: &[usize],
+    verdicts: &mut Verdicts,
+) -> Result<(), TransactionError> {
+    for (position, expires, renewed, ttl_ms, stop, had_lapsed, ceiling) in rows {
         let (expires_at, now) = (expires.0, renewed.0);
-        let ttl = LeaseTtl::parse(from_millis(i64::from(ttl_ms))).map_err(Damaged::from)?;
         let renewal = Renewal {
             expires_at,
             remaining: expires_at.since(now),
-            ttl,
+            ttl: LeaseTtl::parse(from_millis(i64::from(ttl_ms))).map_err(Damaged::from)?,
             directive: if stop { Directive::Stop } else { Directive::Continue },
             had_lapsed,
             ceiling_remaining: ceiling.map(|ceiling| ceiling.0.since(now)),
         };
-        verdicts.insert(claim_id(&tenant, &consumer, epoch)?, Ok(renewal));
+        let place = usize::try_from(position - 1).ok().and_then(|place| places.get(place));
+        let verdict = place.and_then(|place| verdicts.get_mut(*place));
+        *verdict.ok_or_else(|| Damaged::new("a renewal nobody asked for"))? = Some(Ok(renewal));
     }
-    Ok(verdicts)
+    Ok(())
 }
 
 /// Finds the reasons of those that were not renewed, by the domain's own rule.
 async fn look_at(
     connection: &AsyncPgConnection,
-    left: &[&Merged],
+    asked: &[Merged<'_>],
     verdicts: &mut Verdicts,
 ) -> Result<(), TransactionError> {
-    let ids: Vec<&ClaimId> = left.iter().map(|merged| &merged.id).collect();
+    let left: Vec<_> =
+        verdicts.iter_mut().zip(asked).filter(|(verdict, _)| verdict.is_none()).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&ClaimId> = left.iter().map(|(_, one)| one.id).collect();
     let (claims, now) = round_trip(false, read_claims(connection, &ids)).await??;
-    for merged in left {
+    for (verdict, one) in left {
         let asked = Heartbeat {
-            id: merged.id.clone(),
-            token: merged.token,
-            ttl: merged.ttl,
+            id: one.id.clone(),
+            token: one.token.copied(),
+            ttl: one.ttl,
             progress: None,
         };
-        if let Err(refusal) = heartbeat::heartbeat(claims.get(&merged.id), &asked, now) {
-            verdicts.insert(merged.id.clone(), Err(refusal));
+        if let Err(refusal) = heartbeat::heartbeat(claims.get(one.id), &asked, now) {
+            *verdict = Some(Err(refusal));
         }
     }
     Ok(())

@@ -23,14 +23,14 @@ pub(super) async fn sign<S: Service>(
     service: &S,
     session: &mut Session,
     ask: &Ask,
-) -> Result<Reply, StoreError> {
+) -> Result<Reply, Failed> {
     let Ask::Sign { outage_grace } = ask else {
-        return Err(StoreError::Internal);
+        return Err(Failed::For(StoreError::Internal));
     };
     let statement = SignLiveness { outage_grace_ms: millis(*outage_grace), ..Default::default() };
     // A connection that went stale while idle is replaced once; signing twice does no harm.
     for tries_left in [1, 0] {
-        let mut c = session.get(service).await?;
+        let mut c = session.get(service).await.map_err(Failed::For)?;
         let signed =
             round_trip(false, statement.clone().get_result::<(Option<i64>, bool)>(&mut c)).await;
         let error = match signed.and_then(|result| result.map_err(TransactionError::RolledBack)) {
@@ -44,9 +44,8 @@ pub(super) async fn sign<S: Service>(
         };
         match failed(session, &error, "the liveness record") {
             Failed::MayRetry if tries_left > 0 => session.discard(),
-            Failed::MayRetry => break,
-            Failed::For(error) => return Err(error),
+            other => return Err(other),
         }
     }
-    Err(StoreError::Unavailable)
+    Err(Failed::MayRetry)
 }
