@@ -8,13 +8,14 @@ use plotters::prelude::*;
 use std::path::Path;
 
 const SIZE: (u32, u32) = (720, 420);
-const LINES: [RGBColor; 2] = [RGBColor(31, 119, 180), RGBColor(214, 102, 31)];
+const LINES: [RGBColor; 3] =
+    [RGBColor(31, 119, 180), RGBColor(214, 102, 31), RGBColor(44, 140, 60)];
 const LIMIT: RGBColor = RGBColor(150, 150, 150);
 const SMALL: (&str, u32) = ("sans-serif", 14);
 /// Room above the highest point.
 const HEADROOM: f64 = 1.15;
-/// Where the figure of a point stands, by series: above the line, below it.
-const FIGURES: [(i32, i32); 2] = [(-40, -18), (-14, 12)];
+/// Where the figure of a point stands, by series: above the line, below it, beside it.
+const FIGURES: [(i32, i32); 3] = [(-40, -18), (-14, 12), (10, -6)];
 
 /// What is drawn.
 pub(crate) struct Plot<'t> {
@@ -22,7 +23,7 @@ pub(crate) struct Plot<'t> {
     pub(crate) x: &'t str,
     pub(crate) y: &'t str,
     pub(crate) axis: Axis,
-    /// At most two; more would not be told apart.
+    /// At most three; more would not be told apart.
     pub(crate) series: &'t [Series<'t>],
     /// What should not be exceeded.
     pub(crate) limit: Option<f64>,

@@ -5,8 +5,10 @@ use claims::cluster::{Cluster, PostgresPrograms};
 use claims::store::{Database, migrations};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A cluster in the temporary folder; its data go with it. A run that is interrupted leaves them.
+/// A cluster in the temporary folder; its data go with it. A run that is interrupted leaves them. There
+/// may be several at once.
 pub(crate) struct Stage {
     programs: PathBuf,
     url: String,
@@ -17,9 +19,12 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts it.
     pub(crate) fn set() -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
         let programs = PostgresPrograms::locate()?;
         let pgbench = programs.folder().to_path_buf();
-        let folder = std::env::temp_dir().join(format!("claim-bench-{}", std::process::id()));
+        let name =
+            format!("claim-bench-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
         let cluster = Cluster::durable(programs, &folder.join("postgres"))?;
         let url = cluster.url("postgres");
         let stage = Self { programs: pgbench, url, cluster, folder };

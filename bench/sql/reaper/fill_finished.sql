@@ -1,7 +1,7 @@
 -- The k-th claims ($3) of the entities from $1 to $2, all finished, each with its two events: in 20,
 -- 18 were completed, one failed, one expired. The rounds ($4) of a fill spread evenly over the six
 -- days that ended four hours ago, and within a round the entities ($5 numbers before the first, $6
--- in all), so that claims come in the order of time.
+-- in all), so that claims come in the order of time. Without $7 their events are left out.
 WITH numbered AS (
     SELECT
         n, pg_temp.tenant_of(n) AS tenant_id, pg_temp.entity_of(n) AS entity_url,
@@ -44,3 +44,4 @@ CROSS JOIN LATERAL (VALUES
     ('minted', '', 'holder', m.claimed_at),
     (m.state, m.end_reason, CASE m.state WHEN 'expired' THEN 'reaper' ELSE 'holder' END, m.ended_at)
 ) AS v (type, reason, actor, occurred_at)
+WHERE $7::boolean

@@ -26,7 +26,12 @@ pub(crate) fn fresh(name: &str) -> MintRequest {
 
 /// Mints the claim of that name; its write token.
 pub(crate) async fn mint(client: &mut Client, name: &str) -> Result<String> {
-    let minted = client.mint(fresh(name)).await?.into_inner();
+    mint_fresh(client, fresh(name)).await
+}
+
+/// Mints the first claim of its entity; its write token.
+pub(crate) async fn mint_fresh(client: &mut Client, request: MintRequest) -> Result<String> {
+    let minted = client.mint(request).await?.into_inner();
     ensure!(minted.claim.context("a claim")?.fence == 1, "a fresh entity");
     ensure!(!minted.reminted && minted.ended_predecessor.is_none(), "a fresh claim");
     Ok(minted.write_token)
@@ -70,10 +75,21 @@ pub(crate) async fn authorize_write(
 
 /// Ends it.
 pub(crate) async fn done(client: &mut Client, name: &str, token: &str) -> Result<()> {
+    done_current(client, TENANT, name, 1, token).await
+}
+
+/// Ends the current claim of an entity.
+pub(crate) async fn done_current(
+    client: &mut Client,
+    tenant: &str,
+    consumer: &str,
+    epoch: i64,
+    token: &str,
+) -> Result<()> {
     let request = DoneRequest {
-        tenant_id: TENANT.into(),
-        consumer_id: name.into(),
-        epoch: 1,
+        tenant_id: tenant.into(),
+        consumer_id: consumer.into(),
+        epoch,
         write_token: token.into(),
         outcome: DoneOutcome::Completed.into(),
         ..Default::default()

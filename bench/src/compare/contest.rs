@@ -181,7 +181,7 @@ impl Contest<'_> {
             Who::CycleSql(clients) => {
                 free(floor::cycles(self.stage, usize::try_from(*clients)?, length)?)
             }
-            Who::Authorize => free(self.runtime.block_on(crowd.authorizations(&self.tokens))?),
+            Who::Authorize => free(self.runtime.block_on(crowd.authorizations(&self.tokens))?.0),
             Who::AuthorizeSql(clients) => {
                 let clients = usize::try_from(*clients)?;
                 free(floor::authorizations(self.stage, clients, holders, length)?)

@@ -2,6 +2,7 @@
 //! processor time of the server and of Postgres.
 
 pub(crate) mod claims;
+pub(crate) mod counts;
 
 use super::alone::Call;
 use super::settings::Settings;
@@ -11,21 +12,12 @@ use crate::numbers::float;
 use crate::programs::Server;
 use crate::progress;
 use crate::sql::Sql;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use claims::Claims;
+use counts::{Counts, STATISTICS_LATE, wal};
 use serde::Serialize;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-
-/// Sessions of Postgres tell their counts at most ten seconds after their last statement.
-const STATISTICS_LATE: Duration = Duration::from_millis(10_500);
-const WAL: &str = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8";
-const COUNTS: &str = "SELECT
-        (SELECT (blks_hit + blks_read)::float8 FROM pg_stat_database WHERE datname = current_database()),
-        (SELECT xact_commit::float8 FROM pg_stat_database WHERE datname = current_database()),
-        (SELECT n_tup_upd::float8 FROM pg_stat_user_tables WHERE relname = 'claim_leases'),
-        (SELECT n_tup_hot_upd::float8 FROM pg_stat_user_tables WHERE relname = 'claim_leases')";
 
 /// What is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -51,15 +43,6 @@ pub(crate) struct Charge {
     pub(crate) heap_only_percent: Option<f64>,
 }
 
-#[derive(Clone, Copy)]
-struct Counts {
-    buffers: f64,
-    commits: f64,
-    updates: f64,
-    heap_only: f64,
-    at: Instant,
-}
-
 struct Till<'a> {
     server: &'a Server,
     sql: &'a Sql,
@@ -78,7 +61,7 @@ pub(crate) fn measure(
     sql.batch("VACUUM (ANALYZE)")?;
     sql.batch("CHECKPOINT")?;
     sleep(STATISTICS_LATE);
-    let till = Till { server, sql, idle: idle(sql)? };
+    let till = Till { server, sql, idle: Counts::idle(sql)? };
     let address = server.address();
     let mut charges = Vec::new();
     for (callers, count) in
@@ -111,51 +94,25 @@ impl Till<'_> {
         callers: u32,
         step: impl FnOnce() -> Result<u64>,
     ) -> Result<Charge> {
-        let (before, wal) = (counts(self.sql)?, self.sql.value::<f64>(WAL)?);
+        let (before, began) = (Counts::read(self.sql)?, wal(self.sql)?);
         let meter = Meter::begin(self.server, self.sql)?;
         let calls = step()?;
         let used = meter.used()?;
-        let wal = self.sql.value::<f64>(WAL)? - wal;
+        let wal = wal(self.sql)? - began;
         sleep(STATISTICS_LATE);
-        let after = counts(self.sql)?;
-        let time = (after.at - before.at).as_secs_f64();
+        let counted = Counts::read(self.sql)?.beyond(&before, &self.idle);
         let each = |all: f64| Ok::<_, anyhow::Error>((all / float(calls)?).max(0.0));
-        let updates = after.updates - before.updates;
         Ok(Charge {
             what,
             callers,
             calls,
             wal_bytes: each(wal)?,
-            buffers: each(after.buffers - before.buffers - self.idle.buffers * time)?,
-            commits: each(after.commits - before.commits - self.idle.commits * time)?,
+            buffers: each(counted.buffers)?,
+            commits: each(counted.commits)?,
             server_cpu_us: each(used.server.as_secs_f64() * 1e6)?,
             postgres_cpu_us: each(used.postgres.as_secs_f64() * 1e6)?,
-            heap_only_percent: (updates >= 1.0)
-                .then(|| 100.0 * (after.heap_only - before.heap_only) / updates),
+            heap_only_percent: (counted.updates >= 1.0)
+                .then(|| 100.0 * counted.heap_only / counted.updates),
         })
     }
-}
-
-fn idle(sql: &Sql) -> Result<Counts> {
-    let before = counts(sql)?;
-    sleep(STATISTICS_LATE);
-    let after = counts(sql)?;
-    let time = (after.at - before.at).as_secs_f64();
-    Ok(Counts {
-        buffers: (after.buffers - before.buffers) / time,
-        commits: (after.commits - before.commits) / time,
-        ..after
-    })
-}
-
-fn counts(sql: &Sql) -> Result<Counts> {
-    let rows = sql.rows(COUNTS, &[])?;
-    let row = rows.first().context("the counts")?;
-    Ok(Counts {
-        buffers: row.try_get(0)?,
-        commits: row.try_get(1)?,
-        updates: row.try_get(2)?,
-        heap_only: row.try_get(3)?,
-        at: Instant::now(),
-    })
 }

@@ -63,13 +63,13 @@ impl Crowd<'_> {
     }
 
     /// Authorizations of the holders.
-    pub(crate) async fn authorizations(self, tokens: &Arc<Vec<String>>) -> Result<Measured> {
+    pub(crate) async fn authorizations(self, tokens: &Arc<Vec<String>>) -> Result<(Measured, u64)> {
         let claims = u32::try_from(tokens.len())?;
         let ask = |caller, client, until| {
             let turns = Turns::of(caller, self.callers, claims);
             authorize(client, turns, until, Arc::clone(tokens))
         };
-        Ok(self.all(ask).await?.0)
+        self.all(ask).await
     }
 }
 

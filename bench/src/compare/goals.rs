@@ -3,9 +3,10 @@
 use super::alone::Call;
 use super::contest::Who;
 use super::cost::What;
-use super::overload::TIMES;
+use super::overload::{Overload, TIMES};
 use super::queues::Line;
-use super::report::{Group, Report};
+use super::report::{Group, Report, Turns};
+use super::settings::Settings;
 use crate::fleet::heartbeats::Way;
 use crate::numbers::{Spread, float, rounded};
 use anyhow::Result;
@@ -29,15 +30,24 @@ pub(crate) fn ratio(ratio: Spread) -> String {
 
 /// All that were measured.
 pub(crate) fn all(report: &Report) -> Result<Vec<Goal>> {
-    let mut goals = throughput(report)?;
-    goals.extend(alone(report));
-    goals.extend(peers(report)?);
-    goals.extend(costs(report));
-    goals.extend(overload(report)?);
+    let mut goals = Vec::new();
+    if let Some(turns) = &report.turns {
+        goals.extend(throughput(&report.settings, turns)?);
+        goals.extend(alone(turns));
+        goals.extend(peers(&report.settings, turns)?);
+        goals.extend(costs(turns));
+    }
+    for section in report.sections() {
+        goals.extend(section.goals()?);
+    }
+    if let Some(measured) = &report.overload {
+        goals.extend(overload(measured)?);
+    }
     Ok(goals)
 }
 
-fn at_least(what: &str, least: f64, measured: Spread) -> Goal {
+/// That a ratio is no less.
+pub(crate) fn at_least(what: &str, least: f64, measured: Spread) -> Goal {
     Goal {
         what: what.to_owned(),
         goal: format!("≥ {least} ×"),
@@ -46,12 +56,22 @@ fn at_least(what: &str, least: f64, measured: Spread) -> Goal {
     }
 }
 
-fn throughput(report: &Report) -> Result<Vec<Goal>> {
-    let cycles = report.of(&Who::Cycle)?.ratio(report.floor(Group::Cycles)?);
-    let floor = report.floor(Group::Heartbeats)?;
-    let beats = |way| Ok::<_, anyhow::Error>(report.of(&Who::Heartbeat(way))?.ratio(floor));
-    let under_way = report.settings.under_way;
-    let callers = report.settings.callers;
+/// That a ratio is no more.
+pub(crate) fn at_most(what: &str, most: f64, measured: Spread) -> Goal {
+    Goal {
+        what: what.to_owned(),
+        goal: format!("≤ {most} ×"),
+        measured: ratio(measured),
+        met: measured.median <= most,
+    }
+}
+
+fn throughput(settings: &Settings, turns: &Turns) -> Result<Vec<Goal>> {
+    let cycles = turns.of(&Who::Cycle)?.ratio(turns.floor(Group::Cycles)?);
+    let floor = turns.floor(Group::Heartbeats)?;
+    let beats = |way| Ok::<_, anyhow::Error>(turns.of(&Who::Heartbeat(way))?.ratio(floor));
+    let under_way = settings.under_way;
+    let callers = settings.callers;
     Ok(vec![
         at_least(&format!("mint + done, {callers} callers, against pgbench"), 2.5, cycles),
         at_least("heartbeat, unary, against pgbench", 0.8, beats(Way::Unary)?),
@@ -60,8 +80,8 @@ fn throughput(report: &Report) -> Result<Vec<Goal>> {
     ])
 }
 
-fn alone(report: &Report) -> Vec<Goal> {
-    let alone = &report.contested.alone;
+fn alone(turns: &Turns) -> Vec<Goal> {
+    let alone = &turns.contested.alone;
     let goal = |pair| {
         let beyond = alone.beyond_echo(pair);
         Goal {
@@ -77,31 +97,31 @@ fn alone(report: &Report) -> Vec<Goal> {
     alone.calls.iter().map(goal).collect()
 }
 
-fn peers(report: &Report) -> Result<Vec<Goal>> {
+fn peers(settings: &Settings, turns: &Turns) -> Result<Vec<Goal>> {
     let mut goals = Vec::new();
-    for under_way in [1, report.settings.under_way] {
-        let etcd = report.of(&Who::EtcdKeepAlive(under_way))?;
-        let ours = report.of(&Who::Heartbeat(Way::KeepAlive(under_way)))?;
+    for under_way in [1, settings.under_way] {
+        let etcd = turns.of(&Who::EtcdKeepAlive(under_way))?;
+        let ours = turns.of(&Who::Heartbeat(Way::KeepAlive(under_way)))?;
         let what = format!("KeepAlive against etcd's keep-alive, {under_way} under way each");
         goals.push(at_least(&what, 1.0, ours.ratio(etcd)));
     }
     let queue = Who::Queue(Line {
         name: "pg-boss".to_owned(),
         what: "fetch + touch + complete".to_owned(),
-        callers: report.settings.callers,
+        callers: settings.callers,
         batch: 1,
     });
-    if let Some(queue) = report.find(&queue) {
-        let ours = report.of(&Who::CycleWithHeartbeat)?;
+    if let Some(queue) = turns.find(&queue) {
+        let ours = turns.of(&Who::CycleWithHeartbeat)?;
         let what = "mint + heartbeat + done against pg-boss's fetch + touch + complete";
         goals.push(at_least(what, 10.0, ours.ratio(queue)));
     }
     Ok(goals)
 }
 
-fn costs(report: &Report) -> Vec<Goal> {
+fn costs(turns: &Turns) -> Vec<Goal> {
     let mut goals = Vec::new();
-    for charge in &report.costs {
+    for charge in &turns.costs {
         let saturated = charge.callers > 1;
         let (what, batched) = match charge.what {
             What::Call(Call::Heartbeat) if saturated => ("unary heartbeats, many callers", true),
@@ -130,8 +150,7 @@ fn costs(report: &Report) -> Vec<Goal> {
     goals
 }
 
-fn overload(report: &Report) -> Result<Vec<Goal>> {
-    let overload = &report.overload;
+fn overload(overload: &Overload) -> Result<Vec<Goal>> {
     let share = 100.0 * overload.minted_per_second / overload.peak_per_second;
     let offered = overload.sent_per_second / overload.peak_per_second;
     let told = overload.refused == overload.refused_saying_when && overload.failed == 0;

@@ -1,8 +1,9 @@
 //! The service beside plain SQL and beside others, in one run: throughput, latency of one caller, cost
-//! of each call, and overload.
+//! of each call; the same calls at many rows, with many holders, on several servers, while claims expire;
+//! and overload.
 //!
-//! Everybody takes turns on the same machine, round by round, and what is compared are the ratios of
-//! each round. Every answer is verified, and so is what is in the tables afterwards.
+//! What is compared takes turns on the same machine, round by round, and the ratios of each round count.
+//! Every answer is verified, and so is what is in the tables afterwards.
 
 mod alone;
 mod call;
@@ -12,9 +13,11 @@ mod crowd;
 mod document;
 mod etcd;
 mod goals;
+mod growth;
 mod overload;
 mod queues;
 mod report;
+mod section;
 mod settings;
 mod tables;
 #[cfg(test)]
@@ -22,40 +25,79 @@ mod tests;
 
 pub(crate) use settings::Settings;
 
+use crate::machine::Machine;
 use crate::programs::Server;
 use crate::sql::Sql;
 use crate::stage::Stage;
 use crate::{machine, progress, say};
 use anyhow::Result;
-use report::Report;
+use overload::Overload;
+use report::{Report, Turns};
+use section::Part;
 use std::time::Instant;
 use tokio::runtime::Runtime;
 
 /// Measures, prints, and writes the document.
 pub(crate) fn run(asked: &Settings) -> Result<()> {
     let settings = &asked.checked()?;
-    let began = Instant::now();
-    let stage = Stage::set()?;
-    let sql = Sql::connect(stage.url())?;
-    let mut server = Server::start(stage.url(), &[])?;
-    let runtime = Runtime::new()?;
-    let contested = contest::measure(settings, &stage, &sql, &server, &runtime)?;
-    let costs = cost::measure(settings, &sql, &server, &runtime)?;
-    let overload = overload::measure(settings, &sql, &server, &runtime)?;
-    server.check()?;
+    let mut run = Run { settings, began: Instant::now(), part_seconds: Vec::new() };
+    let runtime = &Runtime::new()?;
+    let (machine, turns, overload) = beside_others(&mut run, runtime)?;
     let report = Report {
-        machine: machine::describe(&sql)?,
+        machine,
         settings: settings.clone(),
-        contested,
-        costs,
+        turns,
         overload,
-        seconds: began.elapsed().as_secs(),
+        growth: run.part(Part::Growth, || growth::measure(settings, runtime))?,
+        part_seconds: run.part_seconds,
+        seconds: run.began.elapsed().as_secs(),
     };
     say(&document::terminal(&report)?)?;
     match &settings.out {
         Some(folder) => document::write(&report, folder)?,
-        None => progress("a short run: nothing is written without --out"),
+        None => progress("nothing is written without --out"),
     }
     progress(&format!("done after {} s", report.seconds));
     Ok(())
+}
+
+/// What is done and how long it took.
+struct Run<'a> {
+    settings: &'a Settings,
+    began: Instant,
+    part_seconds: Vec<(Part, u64)>,
+}
+
+impl Run<'_> {
+    /// Measures a part if it is wanted.
+    fn part<T>(&mut self, part: Part, measure: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+        if !self.settings.wants(part) {
+            return Ok(None);
+        }
+        let began = Instant::now();
+        let measured = measure()?;
+        let seconds = began.elapsed().as_secs();
+        progress(&format!("*** {part:?} took {seconds} s"));
+        self.part_seconds.push((part, seconds));
+        Ok(Some(measured))
+    }
+}
+
+/// The parts that share a database: those that take turns, and overload.
+fn beside_others(
+    run: &mut Run<'_>,
+    runtime: &Runtime,
+) -> Result<(Machine, Option<Turns>, Option<Overload>)> {
+    let settings = run.settings;
+    let stage = Stage::set()?;
+    let sql = Sql::connect(stage.url())?;
+    let mut server = Server::start(stage.url(), &[])?;
+    let turns = run.part(Part::Turns, || {
+        let contested = contest::measure(settings, &stage, &sql, &server, runtime)?;
+        Ok(Turns { contested, costs: cost::measure(settings, &sql, &server, runtime)? })
+    })?;
+    let overload =
+        run.part(Part::Overload, || overload::measure(settings, &sql, &server, runtime))?;
+    server.check()?;
+    Ok((machine::describe(&sql)?, turns, overload))
 }

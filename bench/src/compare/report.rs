@@ -2,26 +2,45 @@
 
 use super::contest::{Contested, Who};
 use super::cost::Charge;
+use super::growth::Growth;
 use super::overload::Overload;
+use super::section::{Part, Section};
 use super::settings::Settings;
 use crate::fleet::heartbeats::{Rounds, Way};
 use crate::machine::Machine;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-/// Everything.
+/// Everything; what was left out is not there.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) settings: Settings,
-    pub(crate) contested: Contested,
-    pub(crate) costs: Vec<Charge>,
-    pub(crate) overload: Overload,
+    pub(crate) turns: Option<Turns>,
+    pub(crate) overload: Option<Overload>,
+    pub(crate) growth: Option<Growth>,
+    /// How long each part took, its preparation among it.
+    pub(crate) part_seconds: Vec<(Part, u64)>,
     /// How long the whole run took.
     pub(crate) seconds: u64,
 }
 
+/// Those that took turns, and what their calls cost.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Turns {
+    pub(crate) contested: Contested,
+    pub(crate) costs: Vec<Charge>,
+}
+
 impl Report {
+    /// The parts that speak for themselves, in the order of the page.
+    pub(crate) fn sections(&self) -> Vec<&dyn Section> {
+        let growth = self.growth.as_ref().map(|part| part as &dyn Section);
+        [growth].into_iter().flatten().collect()
+    }
+}
+
+impl Turns {
     /// The rounds of one of those that took turns.
     pub(crate) fn of(&self, who: &Who) -> Result<&Rounds<Who>> {
         self.find(who).with_context(|| format!("{who:?} was not measured"))

@@ -1,5 +1,6 @@
 //! What can be chosen, and a short form.
 
+use super::section::Part;
 use crate::fleet::heartbeats::Sizes;
 use anyhow::{Result, ensure};
 use claims::program::parse_length;
@@ -9,11 +10,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Mints with their dones, authorizations and heartbeats through gRPC beside the same work as plain
-/// SQL, beside etcd, pg-boss and graphile-worker; what each call costs; and overload.
+/// SQL, beside etcd, pg-boss and graphile-worker; what each call costs; at ten million rows, with ten
+/// thousand holders, with several servers, while claims expire, and under overload.
 ///
-/// Runs a private Postgres in the temporary folder and the server beside this program, and writes
-/// performance.md with its plot and numbers. Everything takes turns, round by round, and every answer is
-/// verified; a difference is an error.
+/// Runs private Postgreses in the temporary folder and the programs beside this one, takes about half an
+/// hour, and writes performance.md with its plots and numbers. What is compared takes turns, round by
+/// round, and every answer is verified; a difference is an error.
 #[derive(Clone, Debug, Args, Serialize)]
 pub(crate) struct Settings {
     /// Callers of mint and done, of authorizations and of unary heartbeats
@@ -42,7 +44,7 @@ pub(crate) struct Settings {
     pub(crate) length: Duration,
 
     /// Rounds
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     pub(crate) rounds: u32,
 
     /// Calls of each kind by one caller alone, in each round
@@ -52,6 +54,15 @@ pub(crate) struct Settings {
     /// Claims of which each step is charged when the server is saturated
     #[arg(long, default_value_t = 20_000)]
     pub(crate) charged: u32,
+
+    /// Claims at which calls are measured beside as few as 10 000: 100 000 and each power of ten up to
+    /// this. Ten million take 20 GB while they are measured
+    #[arg(long, default_value_t = 10_000_000)]
+    pub(crate) rows: u32,
+
+    /// Only this part; may be given several times; writes nothing without --out
+    #[arg(long, value_enum)]
+    pub(crate) only: Vec<Part>,
 
     /// Leave out the job queues, which need Node and their packages
     #[arg(long)]
@@ -76,11 +87,17 @@ impl Settings {
             settings.rounds = 1;
             settings.alone = settings.alone.min(200);
             settings.charged = settings.charged.min(5_000);
-        } else if settings.out.is_none() {
+            settings.rows = settings.rows.min(100_000);
+        } else if settings.out.is_none() && settings.only.is_empty() {
             settings.out = Some(PathBuf::from("docs"));
         }
         settings.check()?;
         Ok(settings)
+    }
+
+    /// Whether a part is wanted.
+    pub(crate) fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
     }
 
     /// Of a way to send heartbeats by so many callers.
@@ -101,6 +118,7 @@ impl Settings {
         ensure!(waiting <= 8_192, "{waiting} heartbeats under way are more than a server takes");
         ensure!(self.claims >= 1_000, "--claims must be at least 1000");
         ensure!(waiting <= self.claims, "--claims must be at least {waiting}");
+        ensure!(self.rows >= 100_000, "--rows must be at least 100000");
         if let Some(folder) = &self.out {
             ensure!(folder.is_dir(), "--out: {} is no folder", folder.display());
         }

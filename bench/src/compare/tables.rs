@@ -2,8 +2,9 @@
 
 use super::contest::Who;
 use super::cost::What;
-use super::goals::{self, Goal, name, ratio};
-use super::report::{Group, Report};
+use super::goals::{Goal, name, ratio};
+use super::overload::Overload;
+use super::report::{Group, Turns};
 use crate::numbers::{Spread, float, grouped, rounded};
 use anyhow::Result;
 use std::fmt::Write as _;
@@ -18,15 +19,11 @@ pub(crate) fn goals(goals: &[Goal]) -> Result<String> {
 }
 
 /// All of a group that are wanted, beside the best of plain SQL.
-pub(crate) fn group(
-    report: &Report,
-    group: Group,
-    wanted: impl Fn(&Who) -> bool,
-) -> Result<String> {
-    let floor = report.floor(group)?;
+pub(crate) fn group(turns: &Turns, group: Group, wanted: impl Fn(&Who) -> bool) -> Result<String> {
+    let floor = turns.floor(group)?;
     let mut out =
         "| | a second | p50 ms | p99 ms | × plain SQL |\n|---|---|---|---|---|\n".to_owned();
-    for entry in &report.contested.entries {
+    for entry in &turns.contested.entries {
         if Group::of(&entry.way) != group || !wanted(&entry.way) {
             continue;
         }
@@ -46,8 +43,8 @@ pub(crate) fn group(
 }
 
 /// One caller alone.
-pub(crate) fn alone(report: &Report) -> Result<String> {
-    let alone = &report.contested.alone;
+pub(crate) fn alone(turns: &Turns) -> Result<String> {
+    let alone = &turns.contested.alone;
     let spread = |values: &[super::alone::Quantiles], of: fn(&super::alone::Quantiles) -> f64| {
         let spread = Spread::of(values.iter().map(of).collect::<Vec<f64>>().into_iter());
         format!("{:.2} ({:.2} … {:.2})", spread.median, spread.min, spread.max)
@@ -75,12 +72,12 @@ pub(crate) fn alone(report: &Report) -> Result<String> {
 }
 
 /// What calls cost.
-pub(crate) fn costs(report: &Report) -> Result<String> {
+pub(crate) fn costs(turns: &Turns) -> Result<String> {
     let mut out =
         "| | callers | calls | WAL bytes | heap-only | buffers touched | commits | server µs \
          | Postgres µs |\n|---|---|---|---|---|---|---|---|---|\n"
             .to_owned();
-    for charge in &report.costs {
+    for charge in &turns.costs {
         let what = match charge.what {
             What::Call(call) => name(call).to_owned(),
             What::KeepAlive(under_way) => {
@@ -108,8 +105,7 @@ pub(crate) fn costs(report: &Report) -> Result<String> {
 }
 
 /// Too many mints.
-pub(crate) fn overload(report: &Report) -> Result<String> {
-    let overload = &report.overload;
+pub(crate) fn overload(overload: &Overload) -> Result<String> {
     let megabytes = |bytes| Ok::<_, anyhow::Error>(format!("{:.0} MB", float(bytes)? / 1e6));
     let lines = [
         ("peak, mints/s", grouped(overload.peak_per_second)),
@@ -131,19 +127,4 @@ pub(crate) fn overload(report: &Report) -> Result<String> {
         writeln!(out, "| {what} | {measured} |")?;
     }
     Ok(out)
-}
-
-/// Everything for a terminal.
-pub(crate) fn all(report: &Report) -> Result<String> {
-    let any = |_: &Who| true;
-    Ok([
-        goals(&goals::all(report)?)?,
-        group(report, Group::Cycles, any)?,
-        group(report, Group::Authorizations, any)?,
-        group(report, Group::Heartbeats, any)?,
-        alone(report)?,
-        costs(report)?,
-        overload(report)?,
-    ]
-    .join("\n"))
 }

@@ -31,6 +31,10 @@ pub(crate) struct Ground {
     entities: i64,
     /// Ageings so far, each with a seed of its own.
     ageings: i64,
+    /// Of each growth, so many of the newest finished claims have their events.
+    with_events: u32,
+    /// Finished claims without.
+    without_events: i64,
 }
 
 impl Ground {
@@ -38,7 +42,25 @@ impl Ground {
     pub(crate) fn new(sql: Sql) -> Result<Self> {
         sql.batch(include_str!("../../sql/reaper/names.sql"))?;
         sql.batch("SET synchronous_commit = off; SET maintenance_work_mem = '512MB'")?;
-        Ok(Self { sql, claims: Claims::default(), entities: 0, ageings: 0 })
+        Ok(Self {
+            sql,
+            claims: Claims::default(),
+            entities: 0,
+            ageings: 0,
+            with_events: u32::MAX,
+            without_events: 0,
+        })
+    }
+
+    /// From now on, only so many of the newest claims of each growth, or a few more, get their events:
+    /// the others are left out as if they had been pruned.
+    pub(crate) fn keep_events_of(&mut self, newest: u32) {
+        self.with_events = newest;
+    }
+
+    /// Finished claims whose events were left out.
+    pub(crate) fn without_events(&self) -> Result<u64> {
+        Ok(u64::try_from(self.without_events)?)
     }
 
     /// A session for looking.
@@ -76,10 +98,15 @@ impl Ground {
             0..=WITH_INDEXES_MAX => Vec::new(),
             _ => self.drop_indexes()?,
         };
+        let mut later = i64::from(more.finished);
         for round in 1..=rounds {
-            let last = before + if round <= each { count } else { first };
+            let claims = if round <= each { count } else { first };
+            later -= claims;
+            let has_events = later < i64::from(self.with_events);
+            self.without_events += if has_events { 0 } else { claims };
             let filled = include_str!("../../sql/reaper/fill_finished.sql");
-            self.in_chunks(filled, before, last, &[&round, &rounds, &before, &count])?;
+            let params: Params<'_> = &[&round, &rounds, &before, &count, &has_events];
+            self.in_chunks(filled, before, before + claims, params)?;
             progress(&format!("finished claims: {round} of {rounds} rounds"));
         }
         let last = before + count;
@@ -147,6 +174,12 @@ impl Ground {
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
     }
 
+    /// Takes note of claims that have been minted and done since.
+    pub(crate) fn lived(&mut self, count: u64) -> Result<()> {
+        self.claims.finished += u32::try_from(count)?;
+        Ok(())
+    }
+
     /// Takes note of claims that a reaper has expired.
     pub(crate) fn expired(&mut self, count: u32) {
         self.claims.live -= count;
@@ -160,7 +193,8 @@ impl Ground {
         let [row] = rows.as_slice() else { anyhow::bail!("one row of counts") };
         let counted = (0..5).map(|column| row.try_get(column)).collect::<Result<Vec<i64>, _>>()?;
         let (live, finished) = (i64::from(self.claims.live), i64::from(self.claims.finished));
-        let expected = [live, finished, live, live, live + 2 * finished];
+        let events = live + 2 * (finished - self.without_events);
+        let expected = [live, finished, live, live, events];
         ensure!(
             counted == expected,
             "live, finished, leases, running, events: {counted:?}, not {expected:?}"

@@ -6,16 +6,16 @@
 //! a disk that is busy for 5 s does not count as an outage in the middle of a measurement.
 
 mod beats;
-mod daemon;
+pub(crate) mod daemon;
 mod document;
-mod due;
-mod ground;
-mod idle;
+pub(crate) mod due;
+pub(crate) mod ground;
+pub(crate) mod idle;
 mod pass;
 mod plans;
 mod renewals;
-mod report;
-mod share;
+pub(crate) mod report;
+pub(crate) mod share;
 
 use crate::machine;
 use crate::programs::Server;

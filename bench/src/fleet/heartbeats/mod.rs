@@ -182,7 +182,7 @@ pub(crate) async fn send(way: Way, sizes: Sizes, address: &str) -> Result<Beaten
 }
 
 /// Fails unless so many claims have been heard of since then and their leases were moved.
-pub(super) fn check_moved(sql: &Sql, since: SystemTime, touched: u64) -> Result<()> {
+pub(crate) fn check_moved(sql: &Sql, since: SystemTime, touched: u64) -> Result<()> {
     let seconds = LEASE.as_secs_f64();
     let rows = sql.rows(MOVED, &[&crate::load::TENANT, &since, &seconds])?;
     let moved: i64 = rows.first().context("a count")?.try_get(0)?;
