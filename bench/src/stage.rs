@@ -1,8 +1,9 @@
 //! Where it is measured: a private Postgres with safe settings and this version's schema.
 
 use anyhow::{Result, bail};
-use claims::cluster::{Cluster, PostgresPrograms};
+use claims::cluster::{Cluster, ClusterError, PostgresPrograms};
 use claims::store::{Database, migrations};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,15 +18,27 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts it.
+    /// Starts it; it is reached over a Unix socket.
     pub(crate) fn set() -> Result<Self> {
+        Self::start(Cluster::durable)
+    }
+
+    /// Starts it; it is reached over TCP, by every program.
+    pub(crate) fn over_tcp() -> Result<Self> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        Self::start(|programs, folder| Cluster::durable_over_tcp(programs, folder, port))
+    }
+
+    fn start(
+        cluster: impl FnOnce(PostgresPrograms, &Path) -> Result<Cluster, ClusterError>,
+    ) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let programs = PostgresPrograms::locate()?;
         let pgbench = programs.folder().to_path_buf();
         let name =
             format!("claim-bench-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
-        let cluster = Cluster::durable(programs, &folder.join("postgres"))?;
+        let cluster = cluster(programs, &folder.join("postgres"))?;
         let url = cluster.url("postgres");
         let stage = Self { programs: pgbench, url, cluster, folder };
         let runtime = tokio::runtime::Runtime::new()?;

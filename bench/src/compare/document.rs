@@ -119,7 +119,7 @@ fn ground(report: &Report) -> String {
 * {claims} held claims with leases of ten minutes, each of its own entity; and what the rounds before \
 left behind, which nobody removes.
 * Callers are tasks of one process and share {connections} connections. pgbench runs prepared \
-statements, one by one. The server and pgbench both reach Postgres over its Unix socket.
+statements, one by one. The programs and pgbench all reach Postgres over TCP.
 * All take turns, {length:?} each, and each round begins with another one.
 
 Every answer is verified: a fresh claim, a renewal, the right holder, an end that counts. After each \

@@ -86,7 +86,7 @@ fn alone(turns: &Turns) -> Vec<Goal> {
         let beyond = alone.beyond_echo(pair);
         Goal {
             what: format!(
-                "one caller alone, {}, p50 less one echo, against its statements",
+                "one caller alone, {}, p50 less one echo, against its statements over TCP",
                 name(pair.call)
             ),
             goal: "≤ 1.3 ×".to_owned(),

@@ -89,7 +89,7 @@ fn beside_others(
     runtime: &Runtime,
 ) -> Result<(Machine, Option<Turns>, Option<Overload>)> {
     let settings = run.settings;
-    let stage = Stage::set()?;
+    let stage = Stage::over_tcp()?;
     let sql = Sql::connect(stage.url())?;
     let mut server = Server::start(stage.url(), &[])?;
     let turns = run.part(Part::Turns, || {

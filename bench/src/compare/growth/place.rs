@@ -62,7 +62,7 @@ pub(super) struct Expected {
 impl<'a> Place<'a> {
     /// An empty one.
     pub(super) fn new(settings: &'a Settings, runtime: &'a Runtime, forgets: bool) -> Result<Self> {
-        let stage = Stage::set()?;
+        let stage = Stage::over_tcp()?;
         let mut ground = Ground::new(Sql::connect(stage.url())?)?;
         ground.keep_events_of(WITH_EVENTS);
         Ok(Self {

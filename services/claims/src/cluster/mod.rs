@@ -9,8 +9,9 @@
 //! | at the end of the process | stopped at once and removed | stopped in good order and kept |
 //!
 //! Both listen on a Unix socket only, in a folder closed to other accounts, so that no port can be
-//! taken and no password is needed. Both end with the process that started them, even by SIGKILL
-//! (`server`). Both work for root, who hands them to an unprivileged account (`account`).
+//! taken and no password is needed; [`Cluster::durable_over_tcp`], for measurements, is the exception.
+//! Both end with the process that started them, even by SIGKILL (`server`). Both work for root, who
+//! hands them to an unprivileged account (`account`).
 //!
 //! "Gone" is told by open descriptors, because process ids are reused and files outlive their
 //! writers: every process of a server inherits a *life token*, and what has to wait for its end
@@ -111,8 +112,30 @@ impl Cluster {
     /// If another process has it, if its data are of another version, or as for
     /// [`Cluster::ephemeral`].
     pub fn durable(programs: PostgresPrograms, folder: &Path) -> Result<Self, ClusterError> {
+        Self::durable_at(programs, folder, None)
+    }
+
+    /// The same, reached over TCP at a port of 127.0.0.1 that must be free: for measurements, which
+    /// are to have what a database on another machine would have. Any account of this machine can
+    /// connect.
+    ///
+    /// # Errors
+    /// As for [`Cluster::durable`]; a port that is taken is a failed start.
+    pub fn durable_over_tcp(
+        programs: PostgresPrograms,
+        folder: &Path,
+        port: u16,
+    ) -> Result<Self, ClusterError> {
+        Self::durable_at(programs, folder, Some(port))
+    }
+
+    fn durable_at(
+        programs: PostgresPrograms,
+        folder: &Path,
+        tcp: Option<u16>,
+    ) -> Result<Self, ClusterError> {
         let account = Account::for_cluster()?;
-        let place = Place::durable(folder, &account)?;
+        let place = Place { tcp, ..Place::durable(folder, &account)? };
         let in_use = lock::take_folder(&place)?;
         let log = lock::take_log(&place)?;
         data::initialise_once(&programs, &account, &place, &log)?;
@@ -133,11 +156,14 @@ impl Cluster {
     /// start.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
+        let host = match self.place.tcp {
+            None => percent_encoded(self.place.socket_folder.as_os_str().as_bytes()),
+            Some(_) => "127.0.0.1".to_owned(),
+        };
         format!(
-            "postgres://{}@{}:{}/{}",
+            "postgres://{}@{host}:{}/{}",
             data::SUPERUSER,
-            percent_encoded(self.place.socket_folder.as_os_str().as_bytes()),
-            place::PORT,
+            self.place.port(),
             percent_encoded(database.as_bytes()),
         )
     }

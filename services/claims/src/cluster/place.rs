@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::account::{Account, check_owner};
 use super::error::{At, ClusterError};
 
-/// The port in the socket's name and in the URL; nothing listens on it.
+/// The port in the socket's name and in the URL; nothing listens on it, unless TCP was asked for, which
+/// gets a free one.
 pub(super) const PORT: u16 = 5432;
 
 /// The longest socket path: 107 bytes on Linux, 103 on macOS and the BSDs.
@@ -40,6 +41,8 @@ pub(super) struct Place {
     pub(super) socket_folder: PathBuf,
     /// What Postgres and its keeper say.
     pub(super) log: PathBuf,
+    /// A port of 127.0.0.1 on which it listens too; none: the socket only.
+    pub(super) tcp: Option<u16>,
 }
 
 impl Place {
@@ -58,6 +61,7 @@ impl Place {
                         data: folder.join("data"),
                         socket_folder: folder.clone(),
                         log: folder.join("log"),
+                        tcp: None,
                         folder,
                     });
                 }
@@ -107,7 +111,13 @@ impl Place {
             data: folder.join("data"),
             socket_folder: folder.join("socket"),
             log: folder.join("log"),
+            tcp: None,
         }
+    }
+
+    /// In the name of the socket, and of TCP.
+    pub(super) fn port(&self) -> u16 {
+        self.tcp.unwrap_or(PORT)
     }
 
     /// Opens the way for the account; false if it still cannot use this place.
@@ -202,12 +212,12 @@ fn set_mode(folder: &Path, mode: u32) -> Result<(), ClusterError> {
 }
 
 fn short_enough(socket_folder: &Path) -> bool {
-    socket_path(socket_folder).as_os_str().as_bytes().len() <= SOCKET_PATH_BYTES
+    socket_path(socket_folder, PORT).as_os_str().as_bytes().len() <= SOCKET_PATH_BYTES
 }
 
 /// The socket as Postgres names it.
-pub(super) fn socket_path(socket_folder: &Path) -> PathBuf {
-    socket_folder.join(format!(".s.PGSQL.{PORT}"))
+pub(super) fn socket_path(socket_folder: &Path, port: u16) -> PathBuf {
+    socket_folder.join(format!(".s.PGSQL.{port}"))
 }
 
 /// Free space of a file system, read from `df -Pk`; `None` if there is no such folder.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::account::Account;
 use super::error::{At, ClusterError, tail};
 use super::locate::PostgresPrograms;
-use super::place::{PORT, Place, socket_path};
+use super::place::{Place, socket_path};
 use super::wait;
 
 /// Longest start: seconds on a busy machine, more when a killed server's write-ahead log is
@@ -119,8 +119,9 @@ impl Server {
         let mut command = launch.account.command("sh");
         command.args(["-c", KEEPER, "claim-postgres-keeper", launch.at_end.signal()]);
         command.arg(launch.programs.postgres()).arg("-D").arg(&place.data);
-        command.arg("-k").arg(quoted(&place.socket_folder)).args(["-p", &PORT.to_string()]);
-        command.args(["-c", "listen_addresses="]);
+        command.arg("-k").arg(quoted(&place.socket_folder)).args(["-p", &place.port().to_string()]);
+        let listen = if place.tcp.is_some() { "127.0.0.1" } else { "" };
+        command.args(["-c", &format!("listen_addresses={listen}")]);
         for setting in launch.settings {
             command.args(["-c", setting]);
         }
@@ -172,7 +173,7 @@ impl Server {
 }
 
 fn is_ready(place: &Place) -> bool {
-    UnixStream::connect(socket_path(&place.socket_folder)).is_ok()
+    UnixStream::connect(socket_path(&place.socket_folder, place.port())).is_ok()
         && fs::read_to_string(place.data.join("postmaster.pid")).is_ok_and(|text| {
             text.lines().nth(STATE_LINE).is_some_and(|state| state.trim() == "ready")
         })
