@@ -74,8 +74,8 @@ of such a machine; the ratios carry over.
 Goals met: {met}.
 
 {table}
-A ratio is the middle of the ratios of all rounds, and behind it stand the least and the greatest. Costs \
-and overload were measured once.
+A ratio is the middle of the ratios of all rounds, and behind it stand the least and the greatest. \
+Overload was measured once.
 ",
         date = machine.date,
         cores = machine.cores,

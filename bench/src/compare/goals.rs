@@ -121,30 +121,27 @@ fn peers(settings: &Settings, turns: &Turns) -> Result<Vec<Goal>> {
 
 fn costs(turns: &Turns) -> Vec<Goal> {
     let mut goals = Vec::new();
-    for charge in &turns.costs {
-        let saturated = charge.callers > 1;
-        let (what, batched) = match charge.what {
-            What::Call(Call::Heartbeat) if saturated => ("unary heartbeats, many callers", true),
-            What::KeepAlive(_) => ("heartbeats by KeepAlive", true),
-            What::Batch => ("heartbeats in batches of 500", true),
-            _ => ("", false),
+    for charged in &turns.costs {
+        let what = match charged.what {
+            What::Call(Call::Heartbeat) if charged.callers > 1 => "unary heartbeats, many callers",
+            What::KeepAlive(_) => "heartbeats by KeepAlive",
+            What::Batch => "heartbeats in batches of 500",
+            What::Call(_) => continue,
         };
-        if !batched {
-            continue;
-        }
-        if let Some(percent) = charge.heap_only_percent {
+        if let Some(percent) = charged.heap_only_percent() {
             goals.push(Goal {
                 what: format!("{what}: heap-only"),
                 goal: "≥ 99 %".to_owned(),
-                measured: format!("{percent:.2} %"),
-                met: percent >= 99.0,
+                measured: format!("{:.2} % (least {:.2})", percent.median, percent.min),
+                met: percent.median >= 99.0,
             });
         }
+        let wal = charged.spread(|charge| charge.wal_bytes);
         goals.push(Goal {
             what: format!("{what}: WAL of each"),
             goal: "≤ 150 B".to_owned(),
-            measured: format!("{:.0} B", charge.wal_bytes),
-            met: charge.wal_bytes <= 150.0,
+            measured: format!("{:.0} B ({:.0} … {:.0})", wal.median, wal.min, wal.max),
+            met: wal.median <= 150.0,
         });
     }
     goals

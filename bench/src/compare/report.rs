@@ -1,7 +1,7 @@
 //! What was measured, as it is kept beside the document.
 
 use super::contest::{Contested, Who};
-use super::cost::Charge;
+use super::cost::Charged;
 use super::growth::Growth;
 use super::overload::Overload;
 use super::section::{Part, Section};
@@ -29,7 +29,7 @@ pub(crate) struct Report {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Turns {
     pub(crate) contested: Contested,
-    pub(crate) costs: Vec<Charge>,
+    pub(crate) costs: Vec<Charged>,
 }
 
 impl Report {

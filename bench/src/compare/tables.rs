@@ -77,28 +77,28 @@ pub(crate) fn costs(turns: &Turns) -> Result<String> {
         "| | callers | calls | WAL bytes | heap-only | buffers touched | commits | server µs \
          | Postgres µs |\n|---|---|---|---|---|---|---|---|---|\n"
             .to_owned();
-    for charge in &turns.costs {
-        let what = match charge.what {
+    for charged in &turns.costs {
+        let what = match charged.what {
             What::Call(call) => name(call).to_owned(),
             What::KeepAlive(under_way) => {
                 format!("heartbeat, KeepAlive, {under_way} under way each")
             }
             What::Batch => "heartbeat, batches of 500".to_owned(),
         };
-        let heap_only = match charge.heap_only_percent {
-            Some(percent) if what.starts_with("heartbeat") => format!("{percent:.2} %"),
-            _ => String::new(),
-        };
+        let heap_only = charged.heap_only_percent();
+        let commits = charged.spread(|charge| charge.commits);
+        let calls = charged.rounds.iter().map(|charge| charge.calls).sum();
         writeln!(
             out,
-            "| {what} | {} | {} | {} | {heap_only} | {} | {:.3} | {} | {} |",
-            charge.callers,
-            grouped(float(charge.calls)?),
-            rounded(charge.wal_bytes),
-            rounded(charge.buffers),
-            charge.commits,
-            rounded(charge.server_cpu_us),
-            rounded(charge.postgres_cpu_us),
+            "| {what} | {} | {} | {} | {} | {} | {:.3} | {} | {} |",
+            charged.callers,
+            grouped(float(calls)?),
+            charged.spread(|charge| charge.wal_bytes),
+            heap_only.map(|spread| format!("{:.2} %", spread.median)).unwrap_or_default(),
+            charged.spread(|charge| charge.buffers),
+            commits.median,
+            charged.spread(|charge| charge.server_cpu_us),
+            charged.spread(|charge| charge.postgres_cpu_us),
         )?;
     }
     Ok(out)

@@ -39,7 +39,7 @@ fn holders_may_write_and_nobody_else() {
 fn every_step_of_many_claims_is_verified() {
     let ground = Ground::new();
     let steps = async {
-        let mut claims = Claims::new(&ground.address, 3, 10).await?;
+        let mut claims = Claims::new(&ground.address, "k3_", 3, 10).await?;
         for call in [Call::Mint, Call::Heartbeat, Call::Authorize, Call::Done] {
             assert_eq!(claims.step(call).await?, 10);
         }

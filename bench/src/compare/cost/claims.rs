@@ -16,13 +16,13 @@ struct Caller {
 }
 
 impl Claims {
-    /// So many, not minted yet.
-    pub(crate) async fn new(address: &str, callers: u32, count: u32) -> Result<Self> {
+    /// So many, not minted yet, whose names begin as given.
+    pub(crate) async fn new(address: &str, names: &str, callers: u32, count: u32) -> Result<Self> {
         let mut all = Vec::new();
         let clients = clients(address, CONNECTIONS, usize::try_from(callers)?).await?;
         for (caller, client) in (0..callers).zip(clients) {
             let numbers = (caller..count).step_by(usize::try_from(callers)?);
-            let claims = numbers.map(|number| (format!("k{callers}_{number}"), String::new()));
+            let claims = numbers.map(|number| (format!("{names}{number}"), String::new()));
             all.push(Caller { client, claims: claims.collect() });
         }
         Ok(Self(all))

@@ -123,7 +123,7 @@ fn costs(turns: &Turns) -> Result<String> {
 Of each call; of heartbeats in a batch, of the heartbeat. WAL is the distance that its insert position \
 moved, full-page images after a checkpoint among it. Buffers touched and commits are counted by Postgres, \
 less what happens when nobody calls. Processor times are of the whole process of the server and of all of \
-Postgres.
+Postgres. All in each round; the middle is given, and behind it the least and the greatest.
 
 {table}",
         table = tables::costs(turns)?,
