@@ -27,7 +27,8 @@ pub(crate) struct Measured {
     pub(crate) p99_ms: f64,
 }
 
-/// One for each caller; they share so many connections.
+/// One for each caller; they share so many connections to each server. Several addresses are separated by
+/// commas.
 pub(crate) async fn clients(
     address: &str,
     connections: usize,
@@ -35,7 +36,9 @@ pub(crate) async fn clients(
 ) -> Result<Vec<ClaimServiceClient<Channel>>> {
     let mut connected = Vec::new();
     for _ in 0..connections.min(count) {
-        connected.push(ClaimServiceClient::connect(address.to_owned()).await?);
+        for address in address.split(',') {
+            connected.push(ClaimServiceClient::connect(address.to_owned()).await?);
+        }
     }
     Ok((0..count).filter_map(|caller| connected.get(caller % connected.len()).cloned()).collect())
 }
@@ -139,7 +142,7 @@ pub(crate) struct Holder {
 }
 
 /// Latencies of calls that were sent at their times.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct OpenLoad {
     pub(crate) sent: u64,
     pub(crate) p50_ms: f64,
@@ -155,27 +158,46 @@ pub(crate) async fn open_heartbeats(
     rate: u32,
     length: Duration,
 ) -> Result<OpenLoad> {
-    let clients = clients(address, CONNECTIONS, CONNECTIONS).await?;
-    let mut under_way = JoinSet::new();
-    let began = Instant::now();
-    for (number, (holder, client)) in holders.iter().cycle().zip(clients.iter().cycle()).enumerate()
-    {
-        let due =
-            began + Duration::from_secs(1).mul_f64(float(number.try_into()?)? / f64::from(rate));
-        if due.duration_since(began) >= length {
-            break;
-        }
-        tokio::time::sleep_until(due.into()).await;
-        let mut client = client.clone();
-        let request = HeartbeatRequest {
+    let mut turns = holders.iter().cycle();
+    let latencies = open(address, f64::from(rate), length, |mut client, _| {
+        let request = turns.next().map(|holder| HeartbeatRequest {
             tenant_id: holder.tenant.clone(),
             consumer_id: holder.consumer.clone(),
             epoch: holder.epoch,
             ..Default::default()
-        };
-        under_way.spawn(async move {
-            let renewed = client.heartbeat(request).await?.into_inner();
+        });
+        async move {
+            let renewed = client.heartbeat(request.context("a holder")?).await?.into_inner();
             anyhow::ensure!(renewed.lease_expire_time.is_some(), "a lease");
+            Ok(())
+        }
+    });
+    OpenLoad::of(&latencies.await?)
+}
+
+/// Calls at a rate, numbered, each at its time whether or not others are answered. Latencies are counted
+/// from that time.
+pub(crate) async fn open<F>(
+    address: &str,
+    rate: f64,
+    length: Duration,
+    mut call: impl FnMut(ClaimServiceClient<Channel>, u64) -> F,
+) -> Result<Latencies>
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let clients = clients(address, CONNECTIONS, CONNECTIONS).await?;
+    let mut under_way: JoinSet<Result<Duration>> = JoinSet::new();
+    let began = Instant::now();
+    for (number, client) in (0..).zip(clients.iter().cycle()) {
+        let due = began + Duration::from_secs(1).mul_f64(float(number)? / rate);
+        if due.duration_since(began) >= length {
+            break;
+        }
+        tokio::time::sleep_until(due.into()).await;
+        let answered = call(client.clone(), number);
+        under_way.spawn(async move {
+            answered.await?;
             Ok(due.elapsed())
         });
     }
@@ -183,13 +205,20 @@ pub(crate) async fn open_heartbeats(
     while let Some(latency) = under_way.join_next().await {
         latencies.record(latency??)?;
     }
-    Ok(OpenLoad {
-        sent: latencies.count(),
-        p50_ms: latencies.quantile_ms(0.5)?,
-        p99_ms: latencies.quantile_ms(0.99)?,
-        p999_ms: latencies.quantile_ms(0.999)?,
-        max_ms: latencies.quantile_ms(1.0)?,
-    })
+    Ok(latencies)
+}
+
+impl OpenLoad {
+    /// What these calls took.
+    pub(crate) fn of(latencies: &Latencies) -> Result<Self> {
+        Ok(Self {
+            sent: latencies.count(),
+            p50_ms: latencies.quantile_ms(0.5)?,
+            p99_ms: latencies.quantile_ms(0.99)?,
+            p999_ms: latencies.quantile_ms(0.999)?,
+            max_ms: latencies.quantile_ms(1.0)?,
+        })
+    }
 }
 
 /// Waits for the loops, and sums up what they did since they began.

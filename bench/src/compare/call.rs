@@ -39,10 +39,15 @@ pub(crate) async fn mint_fresh(client: &mut Client, request: MintRequest) -> Res
 
 /// Heartbeats it.
 pub(crate) async fn heartbeat(client: &mut Client, name: &str) -> Result<()> {
+    heartbeat_of(client, name, 1).await
+}
+
+/// Heartbeats the claim of a consumer.
+pub(crate) async fn heartbeat_of(client: &mut Client, consumer: &str, epoch: i64) -> Result<()> {
     let request = HeartbeatRequest {
         tenant_id: TENANT.into(),
-        consumer_id: name.into(),
-        epoch: 1,
+        consumer_id: consumer.into(),
+        epoch,
         ..Default::default()
     };
     crate::fleet::holders::accept(client.heartbeat(request).await?.get_ref())
@@ -50,7 +55,7 @@ pub(crate) async fn heartbeat(client: &mut Client, name: &str) -> Result<()> {
 
 /// Asks whether its holder may write.
 pub(crate) async fn authorize(client: &mut Client, name: &str, token: &str) -> Result<()> {
-    authorize_write(client, &format!("/fresh/{name}"), name, token).await
+    authorize_write(client, &format!("/fresh/{name}"), name, 1, token).await
 }
 
 /// Asks whether the holder of an entity may write.
@@ -58,6 +63,7 @@ pub(crate) async fn authorize_write(
     client: &mut Client,
     entity: &str,
     consumer: &str,
+    epoch: i64,
     token: &str,
 ) -> Result<()> {
     let request = AuthorizeWriteRequest {
@@ -67,7 +73,7 @@ pub(crate) async fn authorize_write(
     };
     let allowed = client.authorize_write(request).await?.into_inner();
     ensure!(
-        allowed.consumer_id == consumer && allowed.epoch == 1 && allowed.entity_url == entity,
+        allowed.consumer_id == consumer && allowed.epoch == epoch && allowed.entity_url == entity,
         "another may write: {allowed:?}"
     );
     Ok(())

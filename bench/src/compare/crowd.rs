@@ -126,7 +126,7 @@ async fn authorize(
         let token = tokens.get(usize::try_from(number)?).context("a token")?;
         let (entity, consumer) = (format!("/held/{number}"), consumer(number));
         let sent = Instant::now();
-        call::authorize_write(&mut client, &entity, &consumer, token).await?;
+        call::authorize_write(&mut client, &entity, &consumer, 1, token).await?;
         latencies.record(sent.elapsed())?;
     }
     Ok(latencies)

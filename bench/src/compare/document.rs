@@ -64,7 +64,8 @@ cores with {memory} GiB of memory and Postgres {postgres}, in {minutes:.0} minut
 ```
 cargo build --release && target/release/claim-bench compare --callers {callers} --streams {streams} \\
     --under-way {under_way} --batch-callers {batch_callers} --claims {claims} --length {length:?} \\
-    --rounds {rounds} --alone {alone} --charged {charged} --rows {rows}{rest}
+    --rounds {rounds} --alone {alone} --charged {charged} \\
+    --rows {rows} --fleet {fleet} --live {live} --rate {rate}{rest}
 ```
 
 which wrote this page, its plots and [its numbers]({NAME}.json). Postgres has its default settings, \
@@ -92,6 +93,9 @@ Overload was measured once.
         alone = settings.alone,
         charged = settings.charged,
         rows = settings.rows,
+        fleet = settings.fleet,
+        live = settings.live,
+        rate = settings.rate,
         rest = rest(settings),
         met = goals::met(&goals),
         table = tables::goals(&goals)?,

@@ -7,6 +7,7 @@
 
 mod alone;
 mod call;
+mod contended;
 mod contest;
 mod cost;
 mod crowd;
@@ -14,11 +15,15 @@ mod document;
 mod etcd;
 mod goals;
 mod growth;
+mod mixed;
+mod open;
 mod overload;
 mod queues;
+mod replicas;
 mod report;
 mod section;
 mod settings;
+mod streams;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -48,6 +53,11 @@ pub(crate) fn run(asked: &Settings) -> Result<()> {
         settings: settings.clone(),
         turns,
         overload,
+        open: run.part(Part::Open, || open::measure(settings, runtime))?,
+        fleet: run.part(Part::Fleet, || mixed::measure(settings, runtime))?,
+        contended: run.part(Part::Contended, || contended::measure(settings, runtime))?,
+        replicas: run.part(Part::Replicas, || replicas::measure(settings, runtime))?,
+        streams: run.part(Part::Streams, || streams::measure(settings, runtime))?,
         growth: run.part(Part::Growth, || growth::measure(settings, runtime))?,
         part_seconds: run.part_seconds,
         seconds: run.began.elapsed().as_secs(),

@@ -1,11 +1,16 @@
 //! What was measured, as it is kept beside the document.
 
+use super::contended::Contended;
 use super::contest::{Contested, Who};
 use super::cost::Charged;
 use super::growth::Growth;
+use super::mixed::Mixed;
+use super::open::Open;
 use super::overload::Overload;
+use super::replicas::Replicas;
 use super::section::{Part, Section};
 use super::settings::Settings;
+use super::streams::Streams;
 use crate::fleet::heartbeats::{Rounds, Way};
 use crate::machine::Machine;
 use anyhow::{Context, Result};
@@ -18,6 +23,11 @@ pub(crate) struct Report {
     pub(crate) settings: Settings,
     pub(crate) turns: Option<Turns>,
     pub(crate) overload: Option<Overload>,
+    pub(crate) open: Option<Open>,
+    pub(crate) fleet: Option<Mixed>,
+    pub(crate) contended: Option<Contended>,
+    pub(crate) replicas: Option<Replicas>,
+    pub(crate) streams: Option<Streams>,
     pub(crate) growth: Option<Growth>,
     /// How long each part took, its preparation among it.
     pub(crate) part_seconds: Vec<(Part, u64)>,
@@ -35,8 +45,18 @@ pub(crate) struct Turns {
 impl Report {
     /// The parts that speak for themselves, in the order of the page.
     pub(crate) fn sections(&self) -> Vec<&dyn Section> {
-        let growth = self.growth.as_ref().map(|part| part as &dyn Section);
-        [growth].into_iter().flatten().collect()
+        fn told<S: Section>(part: &Option<S>) -> Option<&dyn Section> {
+            part.as_ref().map(|part| part as &dyn Section)
+        }
+        let all = [
+            told(&self.open),
+            told(&self.fleet),
+            told(&self.contended),
+            told(&self.replicas),
+            told(&self.streams),
+            told(&self.growth),
+        ];
+        all.into_iter().flatten().collect()
     }
 }
 

@@ -60,6 +60,18 @@ pub(crate) struct Settings {
     #[arg(long, default_value_t = 10_000_000)]
     pub(crate) rows: u32,
 
+    /// Holders of the fleet that does everything
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) fleet: u32,
+
+    /// Live claims over which the reaper passes
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) live: u32,
+
+    /// Heartbeats a second while claims expire
+    #[arg(long, default_value_t = 2_000)]
+    pub(crate) rate: u32,
+
     /// Only this part; may be given several times; writes nothing without --out
     #[arg(long, value_enum)]
     pub(crate) only: Vec<Part>,
@@ -88,6 +100,9 @@ impl Settings {
             settings.alone = settings.alone.min(200);
             settings.charged = settings.charged.min(5_000);
             settings.rows = settings.rows.min(100_000);
+            settings.fleet = settings.fleet.min(2_000);
+            settings.live = settings.live.min(50_000);
+            settings.rate = settings.rate.min(1_000);
         } else if settings.out.is_none() && settings.only.is_empty() {
             settings.out = Some(PathBuf::from("docs"));
         }
@@ -119,6 +134,8 @@ impl Settings {
         ensure!(self.claims >= 1_000, "--claims must be at least 1000");
         ensure!(waiting <= self.claims, "--claims must be at least {waiting}");
         ensure!(self.rows >= 100_000, "--rows must be at least 100000");
+        ensure!(self.live >= 1_000, "--live must be at least 1000");
+        ensure!(![self.fleet, self.rate].contains(&0), "--fleet and --rate must be at least 1");
         if let Some(folder) = &self.out {
             ensure!(folder.is_dir(), "--out: {} is no folder", folder.display());
         }

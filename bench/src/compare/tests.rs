@@ -1,11 +1,13 @@
 use super::alone::Call;
 use super::call;
+use super::contended;
 use super::cost::claims::Claims;
 use super::crowd::{Crowd, check_ended};
+use super::growth::lives;
 use crate::fleet::holders;
 use crate::fleet::testing::Ground;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 fn crowd(ground: &Ground) -> Crowd<'_> {
     Crowd { address: &ground.address, callers: 4, length: Duration::from_millis(200) }
@@ -57,4 +59,33 @@ fn a_refusal_without_a_time_does_not_say_when() {
     let told = ErrorDetails::with_retry_info(Some(Duration::from_millis(5)));
     assert!(call::says_when(&tonic::Status::with_error_details(code, "full", told)));
     assert!(!call::says_when(&tonic::Status::new(code, "full")));
+}
+
+#[test]
+fn mints_that_many_want_are_accepted_or_fenced_and_the_last_one_holds() {
+    let ground = Ground::new();
+    for entities in [1, 3] {
+        let answers =
+            contended::together(crowd(&ground), &ground.runtime, &ground.sql, 0, entities).unwrap();
+        assert!(answers.accepted >= u64::from(entities));
+    }
+    ground.runtime.block_on(ground.db.check_invariants());
+}
+
+#[test]
+fn what_was_measured_can_be_taken_away_without_a_trace() {
+    let ground = Ground::new();
+    let since: SystemTime = ground.sql.value("SELECT clock_timestamp()").unwrap();
+    let lives = lives::measure(&ground.address, 4, Duration::from_millis(200), 1);
+    let (_, count) = ground.runtime.block_on(lives).unwrap();
+    assert!(count > 0);
+    lives::check_ended(&ground.sql, since, count).unwrap();
+    assert!(lives::check_ended(&ground.sql, since, count + 1).is_err());
+    ground.sql.batch("SET session_replication_role = replica").unwrap();
+    let forget = include_str!("../../sql/compare/forget_ended.sql");
+    ground.sql.execute(forget, &[&since]).unwrap();
+    for table in ["consumer_claims", "entity_dispatch_state", "entity_epochs", "claim_events"] {
+        let left: i64 = ground.sql.value(&format!("SELECT count(*) FROM {table}")).unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
 }

@@ -4,7 +4,7 @@
 
 use super::heartbeats::check_moved;
 use super::meter::{Meter, Shares};
-use super::settings::Settings;
+use super::settings;
 use super::streams::{Schedule, Streams, connect};
 use crate::numbers::{float, grouped};
 use crate::programs::Server;
@@ -70,16 +70,34 @@ impl Beating {
     }
 }
 
+/// How the streams are opened, and for how long they do what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// That they share.
+    pub(crate) connections: u32,
+    pub(crate) idle: Duration,
+    pub(crate) beats: Duration,
+    /// From one heartbeat of a stream to its next.
+    pub(crate) interval: Duration,
+}
+
 /// With no stream, and with each number of them.
-pub(crate) fn measure(settings: &Settings, stage: &Stage, sql: &Sql) -> Result<Vec<Memory>> {
+pub(crate) fn measure(
+    settings: &settings::Settings,
+    stage: &Stage,
+    sql: &Sql,
+) -> Result<Vec<Memory>> {
     let runtime = Runtime::new()?;
     let counts = [0].into_iter().chain(settings.streams.iter().copied());
+    let settings::Settings { connections, idle, beats, interval, .. } = *settings;
+    let settings = Settings { connections, idle, beats, interval };
     counts.map(|count| with(count, settings, stage, sql, &runtime)).collect()
 }
 
-fn with(
+/// With so many, whose claims there are.
+pub(crate) fn with(
     count: u32,
-    settings: &Settings,
+    settings: Settings,
     stage: &Stage,
     sql: &Sql,
     runtime: &Runtime,
@@ -127,7 +145,7 @@ fn with(
 
 fn beat(
     streams: &mut Streams,
-    settings: &Settings,
+    settings: Settings,
     server: &Server,
     sql: &Sql,
     runtime: &Runtime,

@@ -8,7 +8,7 @@ mod document;
 pub(crate) mod heartbeats;
 pub(crate) mod holders;
 mod line;
-mod memory;
+pub(crate) mod memory;
 pub(crate) mod meter;
 mod report;
 mod settings;

@@ -10,10 +10,10 @@ pub(crate) mod daemon;
 mod document;
 pub(crate) mod due;
 pub(crate) mod ground;
-pub(crate) mod idle;
+mod idle;
 mod pass;
 mod plans;
-mod renewals;
+pub(crate) mod renewals;
 pub(crate) mod report;
 pub(crate) mod share;
 
@@ -32,11 +32,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// The server's settings: see above.
-const SERVER: [(&str, &str); 1] = [("CLAIM_OUTAGE_GRACE", "0")];
+pub(crate) const SERVER: [(&str, &str); 1] = [("CLAIM_OUTAGE_GRACE", "0")];
 /// Most claims of one transaction, as the reaper has it and below and above.
 const BATCHES: [u32; 3] = [100, 500, 2000];
 /// Of the batches, the reaper's default.
-const DEFAULT_BATCH: u32 = 500;
+pub(crate) const DEFAULT_BATCH: u32 = 500;
 /// Fewest live claims that are worth it.
 const LIVE_MIN: u32 = 1_000;
 /// Shortest measurement of heartbeats: claims have to fall due and to be expired meanwhile.

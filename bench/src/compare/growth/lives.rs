@@ -17,7 +17,7 @@ const ENDED: &str = include_str!("../../../sql/compare/ended_since.sql");
 
 /// For so long, minted and done again and again by so many callers; the seed tells the names of one
 /// measurement from another's.
-pub(super) async fn measure(
+pub(crate) async fn measure(
     address: &str,
     callers: u32,
     length: Duration,
@@ -75,7 +75,7 @@ fn mixed(number: u64) -> u64 {
 }
 
 /// Fails unless so many claims have ended in good order since then.
-pub(super) fn check_ended(sql: &Sql, since: SystemTime, count: u64) -> Result<()> {
+pub(crate) fn check_ended(sql: &Sql, since: SystemTime, count: u64) -> Result<()> {
     let rows = sql.rows(ENDED, &[&since])?;
     let ended: i64 = rows.first().context("a count")?.try_get(0)?;
     ensure!(

@@ -2,7 +2,7 @@
 //! side, each with its server: one that stays small, and one that grows. At each size of the second, both
 //! are measured in turns within the same minutes, and the ratio of each turn counts.
 
-mod lives;
+pub(super) mod lives;
 mod place;
 mod section;
 
