@@ -18,11 +18,13 @@ mod growth;
 mod mixed;
 mod open;
 mod overload;
+mod passes;
 mod queues;
 mod replicas;
 mod report;
 mod section;
 mod settings;
+mod storm;
 mod streams;
 mod tables;
 #[cfg(test)]
@@ -58,6 +60,8 @@ pub(crate) fn run(asked: &Settings) -> Result<()> {
         contended: run.part(Part::Contended, || contended::measure(settings, runtime))?,
         replicas: run.part(Part::Replicas, || replicas::measure(settings, runtime))?,
         streams: run.part(Part::Streams, || streams::measure(settings, runtime))?,
+        storm: run.part(Part::Storm, || storm::measure(settings, runtime))?,
+        reaper: run.part(Part::Reaper, || passes::measure(settings))?,
         growth: run.part(Part::Growth, || growth::measure(settings, runtime))?,
         part_seconds: run.part_seconds,
         seconds: run.began.elapsed().as_secs(),

@@ -7,9 +7,11 @@ use super::growth::Growth;
 use super::mixed::Mixed;
 use super::open::Open;
 use super::overload::Overload;
+use super::passes::Passes;
 use super::replicas::Replicas;
 use super::section::{Part, Section};
 use super::settings::Settings;
+use super::storm::Storm;
 use super::streams::Streams;
 use crate::fleet::heartbeats::{Rounds, Way};
 use crate::machine::Machine;
@@ -29,6 +31,8 @@ pub(crate) struct Report {
     pub(crate) replicas: Option<Replicas>,
     pub(crate) streams: Option<Streams>,
     pub(crate) growth: Option<Growth>,
+    pub(crate) storm: Option<Storm>,
+    pub(crate) reaper: Option<Passes>,
     /// How long each part took, its preparation among it.
     pub(crate) part_seconds: Vec<(Part, u64)>,
     /// How long the whole run took.
@@ -55,6 +59,8 @@ impl Report {
             told(&self.replicas),
             told(&self.streams),
             told(&self.growth),
+            told(&self.storm),
+            told(&self.reaper),
         ];
         all.into_iter().flatten().collect()
     }

@@ -36,7 +36,7 @@ pub(crate) fn passes(
 }
 
 /// One pass of a daemon that is at rest until then.
-fn pass(stage: &Stage, ground: &mut Ground, due: u32, batch: u32) -> Result<DuePass> {
+pub(crate) fn pass(stage: &Stage, ground: &mut Ground, due: u32, batch: u32) -> Result<DuePass> {
     let postmaster = ground.sql().postmaster()?;
     let most = batch.to_string();
     let mut daemon = Daemon::start(stage, "due", &[("CLAIM_REAP_BATCH", &most)])?;

@@ -10,10 +10,22 @@ use anyhow::{Context, Result};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// A daemon that has been watched while its self-check rests.
+pub(crate) struct Resting<'g> {
+    daemon: Daemon,
+    began: Watch<'g>,
+    pub(crate) alone: Share,
+    pub(crate) at_rest: Share,
+    pub(crate) pass_ms: Spread,
+}
+
 /// Watches Postgres without a reaper for half of `length`, because the server signs every 2 s with or
-/// without one; then a daemon for `length` while its self-check rests, and on until that has made
-/// another round.
-pub(crate) fn watch(stage: &Stage, ground: &Ground, length: Duration) -> Result<DaemonShare> {
+/// without one; then a daemon for `length` while its self-check rests.
+pub(crate) fn at_rest<'g>(
+    stage: &Stage,
+    ground: &'g Ground,
+    length: Duration,
+) -> Result<Resting<'g>> {
     ground.settle()?;
     let postgres = ground.sql().postmaster()?;
     progress(&format!("Postgres without a reaper, {:?}", length / 2));
@@ -32,12 +44,24 @@ pub(crate) fn watch(stage: &Stage, ground: &Ground, length: Duration) -> Result<
     let at_rest = began.end(Some(&daemon), Some(&alone))?;
     let passes = daemon.passes()?;
     let passes = passes.get(first..).context("passes")?.iter().map(|pass| pass.duration_ms);
-    let pass_ms = Spread::of(passes);
-    progress("… until the end of the next round");
-    daemon.await_self_checks(2)?;
-    let in_all = began.end(Some(&daemon), Some(&alone))?;
-    let self_check_ms = *daemon.self_checks()?.last().context("a round")?;
-    Ok(DaemonShare { alone, at_rest, pass_ms, self_check_ms, in_all })
+    Ok(Resting { pass_ms: Spread::of(passes), daemon, began, alone, at_rest })
+}
+
+impl Resting<'_> {
+    /// Watches it on until its self-check has made another round.
+    pub(crate) fn until_next_round(mut self) -> Result<DaemonShare> {
+        progress("… until the end of the next round");
+        self.daemon.await_self_checks(2)?;
+        let in_all = self.began.end(Some(&self.daemon), Some(&self.alone))?;
+        let self_check_ms = *self.daemon.self_checks()?.last().context("a round")?;
+        let Self { alone, at_rest, pass_ms, .. } = self;
+        Ok(DaemonShare { alone, at_rest, pass_ms, self_check_ms, in_all })
+    }
+}
+
+/// Watches a daemon at rest, and on until its self-check has made another round.
+pub(crate) fn watch(stage: &Stage, ground: &Ground, length: Duration) -> Result<DaemonShare> {
+    at_rest(stage, ground, length)?.until_next_round()
 }
 
 /// A measurement that has begun.
