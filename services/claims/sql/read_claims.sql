@@ -1,30 +1,12 @@
--- Reads claims by identity, and the newest by fence of a consumer's claims of an entity that carry
--- a request id (M2), without a lock. What a live claim's lease holds stands where an ended claim
--- keeps its final one.
-WITH asked AS (
-    SELECT tenant_id, consumer_id, epoch
-    FROM unnest($1::text[], $2::text[], $3::bigint[]) AS named (tenant_id, consumer_id, epoch)
-    UNION
-    SELECT sent.tenant_id, sent.consumer_id, newest.epoch
-    FROM unnest($4::text[], $5::text[], $6::text[], $7::text[])
-        AS sent (tenant_id, consumer_id, entity_url, request_id)
-    CROSS JOIN LATERAL (
-        SELECT k.epoch FROM consumer_claims AS k
-        WHERE k.tenant_id = sent.tenant_id
-            AND k.consumer_id = sent.consumer_id
-            AND k.entity_url = sent.entity_url
-            AND k.request_id = sent.request_id
-            AND k.request_id <> ''
-        ORDER BY k.fence DESC
-        LIMIT 1) AS newest
-)
+-- Reads claims by identity, without a lock. What a live claim's lease holds stands where an ended
+-- claim keeps its final one.
 SELECT c.tenant_id, c.consumer_id, c.epoch, c.entity_url, c.stream_path, c.authority, c.wake_id,
        c.runner_id, c.request_id, c.claimed_at, c.ceiling_at, c.lease_ttl_ms, c.fence,
        c.token_digest, c.state, c.superseded_by_consumer_id, c.superseded_by_epoch, c.ended_at,
        c.end_reason, c.entity_cleared, coalesce(l.lease_expires_at, c.lease_expires_at),
        coalesce(l.last_heartbeat_at, c.last_heartbeat_at), c.acked_streams::text, c.error_message,
        coalesce(l.progress, c.progress)
-FROM asked
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS asked (tenant_id, consumer_id, epoch)
 JOIN consumer_claims AS c
     ON c.tenant_id = asked.tenant_id AND c.consumer_id = asked.consumer_id
     AND c.epoch = asked.epoch

@@ -4,7 +4,8 @@
 //!
 //! 1. Find which entities the commands concern and lock them, in key order. A statement that waits
 //!    for a lock sees the rest of the database as it was before the wait, so nothing else is read
-//!    here.
+//!    here. An entity that is not there is made in the end; if somebody else was faster, the
+//!    transaction fails on its key, and the next attempt finds and locks it.
 //! 2. With the entities locked: lock their claims and leases, read the other claims that commands
 //!    name, the high-water marks and the liveness record, and, last, the time ([`load`]).
 //! 3. [`decide`] each command in order of arrival, each seeing the one before; write the net
@@ -24,11 +25,11 @@ use super::connect::round_trip;
 use super::error::{TransactionError, is_disconnect};
 use super::statement::Patient;
 use super::statements::{
-    DeleteLeases, InsertClaims, LockClaims, LockEntities, LockLeases, MakeEntities, RaiseEpochs,
-    ReadClaims, ReadClock, ReadConsumerEpochs, ReadMarks, ResolveIdentities, SupersededClaims,
-    UpdateClaims, UpdateEntities, WriteEvents, WriteLeases,
+    DeleteLeases, InsertClaims, InsertEntities, LockClaims, LockEntities, LockEntitiesOfClaims,
+    LockLeases, RaiseEpochs, ReadClaims, ReadClock, ReadConsumerEpochs, ReadMarks,
+    ReadRequestedClaims, SupersededClaims, UpdateClaims, UpdateEntities, WriteEvents, WriteLeases,
 };
-use crate::domain::{Answer, ClaimId, Command, Refusal, Timestamp, World, decide};
+use crate::domain::{Answer, ClaimId, Command, EntityKey, Refusal, Timestamp, World, decide};
 use diesel::result::Error as DieselError;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::collections::BTreeSet;
@@ -87,7 +88,8 @@ pub(crate) async fn decide_batch(
         });
         outcomes.push(Outcome::Decided(decided));
     }
-    write::write_and_commit(connection, &before, &loaded.world, &events, loaded.now).await?;
+    let net = write::NetChanges::between(&before, &loaded.world, &loaded.unmade);
+    write::write_and_commit(connection, &net, &events, loaded.now).await?;
     Ok(outcomes)
 }
 
@@ -139,14 +141,15 @@ fn before_commit(error: DieselError) -> TransactionError {
 /// of a lane that got no processor for a second between two of its many round trips.
 pub(crate) async fn warm(connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
     let mut c = connection;
-    ResolveIdentities::default().execute(&mut c).await?;
-    MakeEntities::default().execute(&mut c).await?;
     LockEntities::default().execute(&mut c).await?;
     Patient(LockEntities::default()).execute(&mut c).await?;
+    LockEntitiesOfClaims::default().execute(&mut c).await?;
+    Patient(LockEntitiesOfClaims::default()).execute(&mut c).await?;
     SupersededClaims::default().execute(&mut c).await?;
     LockClaims::default().execute(&mut c).await?;
     LockLeases::default().execute(&mut c).await?;
     ReadClaims::default().execute(&mut c).await?;
+    ReadRequestedClaims::default().execute(&mut c).await?;
     ReadMarks::default().execute(&mut c).await?;
     ReadConsumerEpochs::default().execute(&mut c).await?;
     ReadClock::default().execute(&mut c).await?;
@@ -155,6 +158,7 @@ pub(crate) async fn warm(connection: &AsyncPgConnection) -> diesel::QueryResult<
     DeleteLeases::default().execute(&mut c).await?;
     WriteLeases::default().execute(&mut c).await?;
     UpdateEntities::default().execute(&mut c).await?;
+    InsertEntities::default().execute(&mut c).await?;
     RaiseEpochs::default().execute(&mut c).await?;
     WriteEvents::default().execute(&mut c).await?;
     Ok(())
@@ -164,8 +168,10 @@ pub(crate) async fn warm(connection: &AsyncPgConnection) -> diesel::QueryResult<
 struct Loaded {
     world: World,
     now: Timestamp,
-    /// Entities that this transaction has locked, as keys of the world.
-    locked: BTreeSet<crate::domain::EntityKey>,
+    /// Entities that this transaction has locked or will make, as keys of the world.
+    locked: BTreeSet<EntityKey>,
+    /// Those of them that it will make.
+    unmade: BTreeSet<EntityKey>,
     /// Claims whose row and lease this transaction has locked or made: those it may change.
     owned: BTreeSet<ClaimId>,
     /// Claims that are there but whose entity a stranger holds; they have not been read.

@@ -5,7 +5,7 @@
 //! command's account, each of its commands is decided in a transaction of its own.
 
 use super::batch::{self, Held, Hooks, Outcome, decide_batch};
-use super::error::{StoreError, TransactionError, is_transient};
+use super::error::{StoreError, TransactionError, is_lost_race, is_transient};
 use super::lane::{Call, Queue, Service, Session, WayBack};
 use crate::chain;
 use crate::domain::{Answer, Command};
@@ -13,6 +13,10 @@ use diesel_async::AsyncPgConnection;
 
 /// Most commands of one transaction.
 const BATCH_MAX: usize = 128;
+/// How often a batch begins again because a stranger has made an entity that it was to make. The
+/// next attempt finds that one there, so only as many strangers as there are lanes can get in its way.
+const RACES_MAX: u32 = 3;
+
 /// Decides whole batches.
 #[derive(Clone)]
 pub(super) struct Decide {
@@ -121,7 +125,8 @@ enum Failed {
     For(StoreError),
 }
 
-/// One transaction, tried once; on a connection that proves stale, once more on a new one.
+/// One transaction, tried once; on a connection that proves stale, once more on a new one; and anew
+/// if a stranger was faster to make an entity.
 async fn try_batch<S: Service>(
     service: &S,
     session: &mut Session,
@@ -129,6 +134,7 @@ async fn try_batch<S: Service>(
     held: Held,
     hooks: &Hooks,
 ) -> Result<Vec<Outcome>, Failed> {
+    let mut races = 0;
     loop {
         let connection = session.get(service).await.map_err(Failed::For)?;
         let error = match decide_batch(connection, commands, held, hooks).await {
@@ -141,6 +147,9 @@ async fn try_batch<S: Service>(
         let was_fresh = session.take_fresh();
         match error {
             TransactionError::Disconnected(_) if !was_fresh => session.discard(),
+            TransactionError::RolledBack(error) if is_lost_race(&error) && races < RACES_MAX => {
+                races += 1;
+            }
             TransactionError::RolledBack(error) => {
                 // Others of the batch may be innocent, and trying again may help against
                 // deadlocks, lock timeouts and lost races.

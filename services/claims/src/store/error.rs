@@ -110,6 +110,19 @@ pub(crate) fn is_lock_timeout(error: &DieselError) -> bool {
 /// The function by which a statement aborts if it met other rows than it should.
 const EXPECT_ROWS: &str = "claims_expect_rows";
 
+/// The key of entities.
+const ENTITY_KEY: &str = "entity_dispatch_state_pkey";
+
+/// Somebody else made an entity that this transaction found missing and meant to make. The next one
+/// finds it.
+pub(crate) fn is_lost_race(error: &DieselError) -> bool {
+    matches!(
+        error,
+        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info)
+            if info.constraint_name() == Some(ENTITY_KEY)
+    )
+}
+
 /// Trying again may help: everything but what the same statement would meet again. Lock timeouts,
 /// deadlocks and shutdowns all arrive as `Unknown`.
 pub(crate) fn is_transient(error: &DieselError) -> bool {

@@ -65,31 +65,20 @@ pub(crate) type EntityColumns = (
 );
 
 statement! {
-    /// Which entity each identity belongs to.
-    ResolveIdentities<'a> = "resolve_identities.sql" {
-        tenants: Vec<&'a str> as Array<Text>,
-        consumers: Vec<&'a str> as Array<Text>,
-        epochs: Vec<i64> as Array<BigInt>,
-    } -> (Text, Text, BigInt, Text)
-}
-
-statement! {
-    /// Makes missing entity rows.
-    MakeEntities<'a> = "make_entities.sql" {
-        tenants: Vec<&'a str> as Array<Text>,
-        urls: Vec<&'a str> as Array<Text>,
-    } -> ()
-}
-
-statement! {
-    /// Locks entities, skipping those that a stranger holds.
+    /// Locks entities, skipping those that a stranger holds; tells which are there.
     LockEntities<'a> = "lock_entities.sql" {
         tenants: Vec<&'a str> as Array<Text>,
         urls: Vec<&'a str> as Array<Text>,
-        claim_tenants: Vec<&'a str> as Array<Text>,
-        claim_consumers: Vec<&'a str> as Array<Text>,
-        claim_epochs: Vec<i64> as Array<BigInt>,
-    } -> EntityColumns
+    } -> (Text, Text, Bool, Nullable<EntityColumns>)
+}
+
+statement! {
+    /// Finds the entities of claims and locks them, skipping those that a stranger holds.
+    LockEntitiesOfClaims<'a> = "lock_entities_of_claims.sql" {
+        tenants: Vec<&'a str> as Array<Text>,
+        consumers: Vec<&'a str> as Array<Text>,
+        epochs: Vec<i64> as Array<BigInt>,
+    } -> (Text, Text, BigInt, Text, Nullable<EntityColumns>)
 }
 
 statement! {
@@ -119,15 +108,21 @@ statement! {
 }
 
 statement! {
-    /// Reads claims by identity, and the newest that carries a request id.
+    /// Reads claims by identity.
     ReadClaims<'a> = "read_claims.sql" {
         tenants: Vec<&'a str> as Array<Text>,
         consumers: Vec<&'a str> as Array<Text>,
         epochs: Vec<i64> as Array<BigInt>,
-        sent_tenants: Vec<&'a str> as Array<Text>,
-        sent_consumers: Vec<&'a str> as Array<Text>,
-        sent_entities: Vec<&'a str> as Array<Text>,
-        sent_request_ids: Vec<&'a str> as Array<Text>,
+    } -> ClaimColumns
+}
+
+statement! {
+    /// Reads the newest claims that carry request ids.
+    ReadRequestedClaims<'a> = "read_requested_claims.sql" {
+        tenants: Vec<&'a str> as Array<Text>,
+        consumers: Vec<&'a str> as Array<Text>,
+        entities: Vec<&'a str> as Array<Text>,
+        request_ids: Vec<&'a str> as Array<Text>,
     } -> ClaimColumns
 }
 
@@ -173,6 +168,7 @@ statement! {
         acked_streams: Vec<Option<String>> as Array<Nullable<Text>>,
         error_messages: Vec<Option<&'a str>> as Array<Nullable<Text>>,
         progresses: Vec<Option<&'a str>> as Array<Nullable<Text>>,
+        count: i64 as BigInt,
     } -> BigInt
 }
 
@@ -247,7 +243,24 @@ statement! {
         last_ended: Vec<Option<Time>> as Array<Nullable<Timestamptz>>,
         last_completed: Vec<Option<Time>> as Array<Nullable<Timestamptz>>,
         last_errors: Vec<Option<&'a str>> as Array<Nullable<Text>>,
+        count: i64 as BigInt,
     } -> BigInt
+}
+
+statement! {
+    /// Makes the rows of new entities.
+    InsertEntities<'a> = "insert_entities.sql" {
+        tenants: Vec<&'a str> as Array<Text>,
+        urls: Vec<&'a str> as Array<Text>,
+        states: Vec<&'a str> as Array<Text>,
+        fences: Vec<i64> as Array<BigInt>,
+        current_consumers: Vec<Option<&'a str>> as Array<Nullable<Text>>,
+        current_epochs: Vec<Option<i64>> as Array<Nullable<BigInt>>,
+        last_claimed: Vec<Option<Time>> as Array<Nullable<Timestamptz>>,
+        last_ended: Vec<Option<Time>> as Array<Nullable<Timestamptz>>,
+        last_completed: Vec<Option<Time>> as Array<Nullable<Timestamptz>>,
+        last_errors: Vec<Option<&'a str>> as Array<Nullable<Text>>,
+    } -> ()
 }
 
 statement! {
@@ -407,13 +420,13 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         };
     }
     all![
-        ResolveIdentities,
-        MakeEntities,
         LockEntities,
+        LockEntitiesOfClaims,
         SupersededClaims,
         LockClaims,
         LockLeases,
         ReadClaims,
+        ReadRequestedClaims,
         ReadMarks,
         ReadConsumerEpochs,
         ReadClock,
@@ -422,6 +435,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         DeleteLeases,
         WriteLeases,
         UpdateEntities,
+        InsertEntities,
         RaiseEpochs,
         WriteEvents,
         RenewRunning,

@@ -193,3 +193,22 @@ async fn a_heartbeat_reads_the_time_when_it_holds_the_lease() {
     assert!(renewal.expires_at.unix_micros() >= freed_at + 30_000_000);
     db.check_invariants().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_new_entity_a_stranger_made_meanwhile_is_decided_anew_with_it() {
+    let db = TestDatabase::in_service().await;
+    let (gate, store) = (Gate::closed(), db.store());
+    let other = db.gated_store(&gate, &other_server());
+
+    // Its transaction has found the entity missing and is about to make it.
+    let late = queued(other.mint(mint("/new", "late").mint)).await;
+    gate.entered().await;
+    let first = store.mint(mint("/new", "first").mint).await.unwrap();
+    gate.let_pass();
+    let Refusal::AlreadyClaimed { holder, .. } = refusal(late.await) else {
+        panic!("the entity is held");
+    };
+    assert_eq!(holder, first.claim.id.consumer);
+    assert_eq!(db.events_of(&entity_key("/new")).await, ["minted"]);
+    db.check_invariants().await;
+}

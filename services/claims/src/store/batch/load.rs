@@ -2,13 +2,13 @@
 
 use super::{Held, Loaded, before_commit, pipelined};
 use crate::domain::{Authority, ConsumerId, TenantId};
-use crate::domain::{ClaimId, Command, EntityKey, EntitySignal, Epoch, Liveness, World};
+use crate::domain::{ClaimId, Command, Entity, EntityKey, EntitySignal, Epoch, Liveness, World};
 use crate::store::error::TransactionError;
 use crate::store::rows::{self, ClaimRow, EntityRow, LeaseRow, Time};
 use crate::store::statement::Patient;
 use crate::store::statements::{
-    LockClaims, LockEntities, LockLeases, MakeEntities, ReadClaims, ReadClock, ReadConsumerEpochs,
-    ReadMarks, ResolveIdentities, SupersededClaims,
+    LockClaims, LockEntities, LockEntitiesOfClaims, LockLeases, ReadClaims, ReadClock,
+    ReadConsumerEpochs, ReadMarks, ReadRequestedClaims, SupersededClaims,
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,15 +107,22 @@ pub(super) async fn load(
     held: Held,
 ) -> Result<Loaded, TransactionError> {
     let named = Named::by(commands);
-    let (resolved, entity_rows) = lock_entities(connection, &named, held).await?;
+    let Entities { rows, missing, resolved } = lock_entities(connection, &named, held).await?;
 
     let mut world = World::default();
     let mut locked = BTreeSet::new();
-    for row in entity_rows {
+    for row in rows {
         let (key, entity) = row.into_domain()?;
         locked.insert(key.clone());
         world.entities.insert(key, entity);
     }
+    // Nobody can lock a row that is not there; whoever makes it first has its decision stand.
+    let mut unmade = BTreeSet::new();
+    for key in missing.into_iter().filter(|key| !locked.contains(key)) {
+        world.entities.insert(key.clone(), Entity::unseen());
+        unmade.insert(key);
+    }
+    locked.extend(unmade.iter().cloned());
 
     // The claims that may change: the current ones, those that commands name, and, for a KILL,
     // the superseded ones. All of them belong to entities that are locked.
@@ -143,65 +150,71 @@ pub(super) async fn load(
         }
     }
     let loaded = read_world(connection, &named, world, locked, owned).await?;
-    Ok(Loaded { out_of_reach, ..loaded })
+    Ok(Loaded { out_of_reach, unmade, ..loaded })
 }
 
-type Resolved = Vec<(String, String, i64, String)>;
+/// What the first round trip finds.
+struct Entities {
+    /// Those that it has locked.
+    rows: Vec<EntityRow>,
+    /// Those named as such that are not there.
+    missing: Vec<EntityKey>,
+    /// Claims that are there: tenant, consumer, epoch, entity.
+    resolved: Vec<(String, String, i64, String)>,
+}
 
 /// The first round trip.
 async fn lock_entities(
     connection: &AsyncPgConnection,
     named: &Named<'_>,
     held: Held,
-) -> Result<(Resolved, Vec<EntityRow>), TransactionError> {
+) -> Result<Entities, TransactionError> {
     let mut c = connection;
-    let (tenants, consumers, epochs) = id_arrays(named.claims.iter().copied());
-    let (entity_tenants, urls) = key_arrays(&named.entities);
-
     let begin = c.batch_execute("BEGIN");
-    let resolve = async {
-        if tenants.is_empty() {
+    let by_name = async {
+        if named.entities.is_empty() {
             return Ok(vec![]);
         }
-        let statement = ResolveIdentities {
-            tenants: tenants.clone(),
-            consumers: consumers.clone(),
-            epochs: epochs.clone(),
-            ..Default::default()
-        };
-        statement.load(&mut &*connection).await
-    };
-    let make = async {
-        if urls.is_empty() {
-            return Ok(0);
-        }
-        let statement = MakeEntities {
-            tenants: entity_tenants.clone(),
-            urls: urls.clone(),
-            ..Default::default()
-        };
-        statement.execute(&mut &*connection).await
-    };
-    let lock = async {
-        let statement = LockEntities {
-            tenants: entity_tenants.clone(),
-            urls: urls.clone(),
-            claim_tenants: tenants.clone(),
-            claim_consumers: consumers.clone(),
-            claim_epochs: epochs.clone(),
-            ..Default::default()
-        };
+        let (tenants, urls) = key_arrays(&named.entities);
+        let statement = LockEntities { tenants, urls, ..Default::default() };
         match held {
-            Held::Skip => statement.load(&mut &*connection).await,
+            Held::Skip => statement.load::<NamedRow>(&mut &*connection).await,
             Held::Wait => Patient(statement).load(&mut &*connection).await,
         }
     };
-    let (begun, resolved, made, locked) =
-        pipelined(async { tokio::join!(biased; begin, resolve, make, lock) }).await?;
+    let by_claim = async {
+        if named.claims.is_empty() {
+            return Ok(vec![]);
+        }
+        let (tenants, consumers, epochs) = id_arrays(named.claims.iter().copied());
+        let statement = LockEntitiesOfClaims { tenants, consumers, epochs, ..Default::default() };
+        match held {
+            Held::Skip => statement.load::<ClaimedRow>(&mut &*connection).await,
+            Held::Wait => Patient(statement).load(&mut &*connection).await,
+        }
+    };
+    let (begun, by_name, by_claim) =
+        pipelined(async { tokio::join!(biased; begin, by_name, by_claim) }).await?;
     begun.map_err(before_commit)?;
-    made.map_err(before_commit)?;
-    Ok((resolved.map_err(before_commit)?, locked.map_err(before_commit)?))
+
+    let (mut locked, mut missing, mut resolved) = (vec![], vec![], vec![]);
+    for (tenant, url, is_there, row) in by_name.map_err(before_commit)? {
+        locked.extend(row);
+        if !is_there {
+            missing.push(rows::entity_key(&tenant, &url)?);
+        }
+    }
+    for (tenant, consumer, epoch, url, row) in by_claim.map_err(before_commit)? {
+        locked.extend(row);
+        resolved.push((tenant, consumer, epoch, url));
+    }
+    Ok(Entities { rows: locked, missing, resolved })
 }
+
+/// An entity named as such: its key, whether it is there, and its row if it could be locked.
+type NamedRow = (String, String, bool, Option<EntityRow>);
+/// A claim, its entity's URL, and that one's row if it could be locked.
+type ClaimedRow = (String, String, i64, String, Option<EntityRow>);
 
 pub(crate) type ClockRow = (Time, Option<Time>, Option<Time>, Option<i64>);
 
@@ -231,17 +244,21 @@ async fn read_world(
     };
     let others = async {
         let (tenants, consumers, epochs) = id_arrays(named.given.difference(&owned));
-        if tenants.is_empty() && named.requests.is_empty() {
+        if tenants.is_empty() {
             return Ok(vec![]);
         }
-        let statement = ReadClaims {
-            tenants,
-            consumers,
-            epochs,
-            sent_tenants: named.requests.iter().map(|request| request.0).collect(),
-            sent_consumers: named.requests.iter().map(|request| request.1).collect(),
-            sent_entities: named.requests.iter().map(|request| request.2).collect(),
-            sent_request_ids: named.requests.iter().map(|request| request.3).collect(),
+        let statement = ReadClaims { tenants, consumers, epochs, ..Default::default() };
+        statement.load::<ClaimRow>(&mut &*connection).await
+    };
+    let requested = async {
+        if named.requests.is_empty() {
+            return Ok(vec![]);
+        }
+        let statement = ReadRequestedClaims {
+            tenants: named.requests.iter().map(|request| request.0).collect(),
+            consumers: named.requests.iter().map(|request| request.1).collect(),
+            entities: named.requests.iter().map(|request| request.2).collect(),
+            request_ids: named.requests.iter().map(|request| request.3).collect(),
             ..Default::default()
         };
         statement.load::<ClaimRow>(&mut &*connection).await
@@ -270,17 +287,15 @@ async fn read_world(
     let clock = ReadClock::default();
     let clock = clock.get_result::<ClockRow>(&mut &*connection);
 
-    let (claims, leases, others, marks, consumer_epochs, clock) = pipelined(async {
-        tokio::join!(biased; claims, leases, others, marks, consumer_epochs, clock)
+    let (claims, leases, others, requested, marks, consumer_epochs, clock) = pipelined(async {
+        tokio::join!(biased; claims, leases, others, requested, marks, consumer_epochs, clock)
     })
     .await?;
 
-    fill_claims(
-        &mut world,
-        claims.map_err(before_commit)?,
-        leases.map_err(before_commit)?,
-        others.map_err(before_commit)?,
-    )?;
+    let (claims, leases) = (claims.map_err(before_commit)?, leases.map_err(before_commit)?);
+    let mut others = others.map_err(before_commit)?;
+    others.extend(requested.map_err(before_commit)?);
+    fill_claims(&mut world, claims, leases, others)?;
     for (tenant, url, authority, highest) in marks.map_err(before_commit)? {
         let key = (rows::entity_key(&tenant, &url)?, parse(Authority::parse(&authority))?);
         world.marks.insert(key, parse(Epoch::parse(highest))?);
@@ -291,7 +306,8 @@ async fn read_world(
     }
     let (now, signed, resumed, grace) = clock.map_err(before_commit)?;
     world.liveness = liveness(signed, resumed, grace);
-    Ok(Loaded { world, now: now.0, locked, owned, out_of_reach: BTreeSet::new() })
+    let (out_of_reach, unmade) = (BTreeSet::new(), BTreeSet::new());
+    Ok(Loaded { world, now: now.0, locked, unmade, owned, out_of_reach })
 }
 
 fn parse<T>(

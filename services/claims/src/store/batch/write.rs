@@ -7,27 +7,28 @@ use crate::store::connect::round_trip;
 use crate::store::error::{TransactionError, is_disconnect};
 use crate::store::rows::{Time, acks_to_json, ttl_millis};
 use crate::store::statements::{
-    DeleteLeases, InsertClaims, RaiseEpochs, UpdateClaims, UpdateEntities, WriteEvents, WriteLeases,
+    DeleteLeases, InsertClaims, InsertEntities, RaiseEpochs, UpdateClaims, UpdateEntities,
+    WriteEvents, WriteLeases,
 };
 use diesel::result::Error as DieselError;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::future::{BoxFuture, join_all};
+use std::collections::BTreeSet;
 
 /// Key of the advisory lock that every writer of events shares while it draws and commits (E2).
 pub(crate) const EVENT_WRITERS_LOCK: i64 = 0x636c_6169_6d65_7674;
 
-/// Writes what differs between the two worlds, records the events, commits.
+/// Writes the changes, records the events, commits.
 ///
-/// Ends and supersedes come before inserts, because the index of I1 is checked row by row. COMMIT
+/// New entities come first: whoever makes one has its decision about it stand, and others wait for
+/// that here. Ends and supersedes come before inserts, because the index of I1 is checked row by row. COMMIT
 /// goes out with the writes: after a failed statement it rolls back.
 pub(super) async fn write_and_commit(
     connection: &AsyncPgConnection,
-    before: &World,
-    after: &World,
+    net: &NetChanges<'_>,
     events: &[Event],
     now: Timestamp,
 ) -> Result<(), TransactionError> {
-    let net = NetChanges::between(before, after);
     let pipeline = async {
         let mut c = connection;
         let writes = join_all(net.writes(connection, events, now));
@@ -59,17 +60,19 @@ async fn after_failed_write(
 
 /// What differs between a world as it was loaded and as it was left.
 #[derive(Default)]
-struct NetChanges<'w> {
+pub(super) struct NetChanges<'w> {
     updated: Vec<&'w Claim>,
     inserted: Vec<&'w Claim>,
     lease_gone: Vec<&'w ClaimId>,
     leases: Vec<&'w Claim>,
     entities: Vec<(&'w EntityKey, &'w Entity)>,
+    new_entities: Vec<(&'w EntityKey, &'w Entity)>,
     marks: Vec<(&'w MarkKey, Epoch)>,
 }
 
 impl<'w> NetChanges<'w> {
-    fn between(before: &World, after: &'w World) -> Self {
+    /// Entities that are `unmade` are to be made, whatever became of the command that named them.
+    pub(super) fn between(before: &World, after: &'w World, unmade: &BTreeSet<EntityKey>) -> Self {
         let mut net = Self::default();
         for (id, claim) in &after.claims {
             match before.claims.get(id) {
@@ -78,9 +81,13 @@ impl<'w> NetChanges<'w> {
                 Some(_) => {}
             }
         }
-        let changed =
-            |(key, entity): &(&EntityKey, &Entity)| before.entities.get(key) != Some(entity);
-        net.entities = after.entities.iter().filter(changed).collect();
+        for (key, entity) in &after.entities {
+            if unmade.contains(key) {
+                net.new_entities.push((key, entity));
+            } else if before.entities.get(key) != Some(entity) {
+                net.entities.push((key, entity));
+            }
+        }
         for (key, epoch) in &after.marks {
             if before.marks.get(key) != Some(epoch) {
                 net.marks.push((key, *epoch));
@@ -117,6 +124,9 @@ impl<'w> NetChanges<'w> {
     ) -> Vec<BoxFuture<'c, Result<usize, DieselError>>> {
         let mut c = connection;
         let mut sent = Vec::new();
+        if !self.new_entities.is_empty() {
+            sent.push(insert_entities(&self.new_entities).execute(&mut c));
+        }
         if !self.updated.is_empty() {
             sent.push(update_claims(&self.updated).execute(&mut c));
         }
@@ -150,8 +160,12 @@ fn if_ended<T>(claim: &Claim, value: T) -> Option<T> {
     claim.ending.is_some().then_some(value)
 }
 
+fn stored(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 fn update_claims<'w>(claims: &[&'w Claim]) -> UpdateClaims<'w> {
-    let mut rows = UpdateClaims::default();
+    let mut rows = UpdateClaims { count: stored(claims.len()), ..Default::default() };
     for claim in claims {
         rows.tenants.push(claim.id.tenant.as_str());
         rows.consumers.push(claim.id.consumer.as_str());
@@ -228,7 +242,7 @@ fn write_leases<'w>(claims: &[&'w Claim]) -> WriteLeases<'w> {
 }
 
 fn update_entities<'w>(entities: &[(&'w EntityKey, &'w Entity)]) -> UpdateEntities<'w> {
-    let mut rows = UpdateEntities::default();
+    let mut rows = UpdateEntities { count: stored(entities.len()), ..Default::default() };
     for (key, entity) in entities {
         rows.tenants.push(key.tenant.as_str());
         rows.urls.push(key.url.as_str());
@@ -242,6 +256,23 @@ fn update_entities<'w>(entities: &[(&'w EntityKey, &'w Entity)]) -> UpdateEntiti
         rows.last_errors.push(entity.last_error.as_deref());
     }
     rows
+}
+
+fn insert_entities<'w>(entities: &[(&'w EntityKey, &'w Entity)]) -> InsertEntities<'w> {
+    let rows = update_entities(entities);
+    InsertEntities {
+        tenants: rows.tenants,
+        urls: rows.urls,
+        states: rows.states,
+        fences: rows.fences,
+        current_consumers: rows.current_consumers,
+        current_epochs: rows.current_epochs,
+        last_claimed: rows.last_claimed,
+        last_ended: rows.last_ended,
+        last_completed: rows.last_completed,
+        last_errors: rows.last_errors,
+        ..Default::default()
+    }
 }
 
 fn raise_epochs<'w>(marks: &[(&'w MarkKey, Epoch)]) -> RaiseEpochs<'w> {
