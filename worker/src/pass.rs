@@ -149,7 +149,7 @@ impl Passes {
             plan.expire.iter().for_each(|candidate| swept.leave(candidate));
             return Ok(swept);
         }
-        for batch in plan.expire.chunks(batch.max(1)) {
+        for batch in plan.batches(batch) {
             if until.is_over() {
                 batch.iter().for_each(|candidate| swept.leave(candidate));
                 continue;
