@@ -134,7 +134,7 @@ async fn one_caller(address: &str, times: u32, round: u32) -> Result<(Latencies,
 }
 
 /// The echo: answered by the server from memory.
-async fn check(health: &mut HealthClient<tonic::transport::Channel>) -> Result<()> {
+pub(super) async fn check(health: &mut HealthClient<tonic::transport::Channel>) -> Result<()> {
     let answer = health.check(HealthCheckRequest { service: String::new() }).await?.into_inner();
     ensure!(answer.status() == ServingStatus::Serving, "the server serves");
     Ok(())

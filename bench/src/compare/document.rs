@@ -143,7 +143,8 @@ fn overload(settings: &Settings, overload: &Overload) -> Result<String> {
 
 First {callers} callers mint in a closed loop, which gives the peak. Then mints are sent at {times:.0} \
 times that rate for {length:?}, whether or not others are answered. The generator has to share the cores, \
-so what it really sent is given. Latencies are from the sending.
+so what it really sent is given, and what it took; shares of the processor are of one core. Latencies of \
+these mints are from when they were due. A bystander heartbeats meanwhile, on a connection of its own.
 
 {table}
 As many mints as were accepted are in the table.

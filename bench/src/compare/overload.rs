@@ -1,30 +1,36 @@
 //! Ten times as many mints as the server manages, sent at their times whether or not others are
-//! answered.
+//! answered, and what one feels who heartbeats meanwhile.
+//!
+//! The generator shares the cores with the server and Postgres. At ten times capacity a client of
+//! gRPC would take most of them, so this one writes and reads the frames of HTTP/2 itself: one thread,
+//! every millisecond. What it costs is measured too.
 
-use super::call::{Client, fresh, says_when};
+mod answer;
+mod bystander;
+mod connection;
+mod flood;
+mod frame;
+#[cfg(test)]
+mod tests;
+
 use super::crowd::Crowd;
 use super::settings::Settings;
-use crate::latencies::Latencies;
-use crate::load::clients;
+use crate::fleet::meter::Meter;
 use crate::numbers::float;
 use crate::programs::Server;
 use crate::sql::Sql;
-use crate::{progress, resident};
-use anyhow::{Context, Result, ensure};
+use crate::{cpu, progress, resident};
+use anyhow::{Result, ensure};
+use bystander::Bystander;
+use flood::{CONNECTIONS, Flood};
 use serde::Serialize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
-use tonic::Code;
+use tokio::sync::watch;
 
 /// How many times what the server manages.
 pub(crate) const TIMES: f64 = 10.0;
-/// Enough for all calls under way: a connection takes 1 024.
-const CONNECTIONS: usize = 64;
-/// Calls under way; a call that would be one more is not sent, and counted.
-const UNDER_WAY_MAX: usize = 60_000;
-const TICK: Duration = Duration::from_millis(1);
-/// Claims that were minted under this name.
+/// Claims that were minted by the flood.
 const MINTED: &str = "SELECT count(*) FROM consumer_claims AS c
     JOIN claim_leases AS l USING (tenant_id, consumer_id, epoch)
     WHERE c.tenant_id = 'bench' AND starts_with(c.consumer_id, 'o_') AND c.state = 'active'";
@@ -37,25 +43,41 @@ pub(crate) struct Overload {
     pub(crate) asked_per_second: f64,
     /// What the generator managed to send, sharing the cores with the server.
     pub(crate) sent_per_second: f64,
+    pub(crate) connections: usize,
+    /// Calls under way, at most.
+    pub(crate) under_way: usize,
+    /// Due while no connection took another.
+    pub(crate) not_sent: u64,
     pub(crate) minted_per_second: f64,
     pub(crate) refused: u64,
     /// Of those, with RetryInfo.
     pub(crate) refused_saying_when: u64,
     /// Refused with another code than RESOURCE_EXHAUSTED.
     pub(crate) failed: u64,
-    pub(crate) not_sent: u64,
     pub(crate) refused_p50_ms: f64,
     pub(crate) refused_p99_ms: f64,
+    pub(crate) minted_p50_ms: f64,
     pub(crate) minted_p99_ms: f64,
+    /// Heartbeats of a bystander, of which so many were not accepted.
+    pub(crate) heartbeats: u64,
+    pub(crate) heartbeats_failed: u64,
+    pub(crate) heartbeat_p50_ms: f64,
+    pub(crate) heartbeat_p99_ms: f64,
+    pub(crate) echo_p50_ms: f64,
+    pub(crate) echo_p99_ms: f64,
+    /// Shares of one core.
+    pub(crate) generator_percent: f64,
+    pub(crate) server_percent: f64,
+    pub(crate) postgres_percent: f64,
     pub(crate) memory_before: u64,
     pub(crate) memory_peak: u64,
 }
 
-/// The answer to a call.
-enum Answer {
-    Minted,
-    Refused { says_when: bool },
-    Failed(Code),
+/// Processor time while calls were sent, as shares of one core.
+struct Shares {
+    generator: f64,
+    server: f64,
+    postgres: f64,
 }
 
 /// Measures.
@@ -70,10 +92,10 @@ pub(crate) fn measure(
     let crowd = Crowd { address: server.address(), callers, length };
     let (peak, count) = runtime.block_on(crowd.mints("p_"))?;
     ensure!(count > 0, "a mint");
-    let before = resident::bytes(server.id())?;
+    let memory_before = resident::bytes(server.id())?;
     let rate = peak.per_second * TIMES;
     progress(&format!("overload: {rate:.0} mints a second"));
-    let flood = runtime.block_on(flood(server.address(), rate, length))?;
+    let (flood, bystander, shares) = both(server, sql, runtime, rate, length)?;
     let minted: i64 = sql.value(MINTED)?;
     ensure!(
         u64::try_from(minted)? == flood.minted.count(),
@@ -83,109 +105,59 @@ pub(crate) fn measure(
     if let Some(code) = flood.failed_with {
         progress(&format!("overload: some calls failed with {code:?}"));
     }
-    let seconds = flood.seconds;
+    let Flood { seconds, .. } = flood;
     Ok(Overload {
         peak_per_second: peak.per_second,
         asked_per_second: rate,
         sent_per_second: float(flood.sent)? / seconds,
+        connections: CONNECTIONS,
+        under_way: flood.under_way,
+        not_sent: flood.not_sent,
         minted_per_second: float(flood.in_time)? / seconds,
         refused: flood.refused.count(),
         refused_saying_when: flood.says_when,
         failed: flood.failed,
-        not_sent: flood.not_sent,
         refused_p50_ms: flood.refused.quantile_ms(0.5)?,
         refused_p99_ms: flood.refused.quantile_ms(0.99)?,
+        minted_p50_ms: flood.minted.quantile_ms(0.5)?,
         minted_p99_ms: flood.minted.quantile_ms(0.99)?,
-        memory_before: before,
+        heartbeats: bystander.heartbeats.count(),
+        heartbeats_failed: bystander.failed,
+        heartbeat_p50_ms: bystander.heartbeats.quantile_ms(0.5)?,
+        heartbeat_p99_ms: bystander.heartbeats.quantile_ms(0.99)?,
+        echo_p50_ms: bystander.echoes.quantile_ms(0.5)?,
+        echo_p99_ms: bystander.echoes.quantile_ms(0.99)?,
+        generator_percent: shares.generator,
+        server_percent: shares.server,
+        postgres_percent: shares.postgres,
+        memory_before,
         memory_peak: resident::peak_bytes(server.id())?,
     })
 }
 
-struct Flood {
-    sent: u64,
-    not_sent: u64,
-    /// While calls were sent.
-    seconds: f64,
-    minted: Latencies,
-    /// Minted while calls were sent.
-    in_time: u64,
-    refused: Latencies,
-    says_when: u64,
-    failed: u64,
-    failed_with: Option<Code>,
-}
-
-async fn flood(address: &str, rate: f64, length: Duration) -> Result<Flood> {
-    let clients = clients(address, CONNECTIONS, CONNECTIONS).await?;
-    let mut flood = Flood {
-        sent: 0,
-        not_sent: 0,
-        seconds: 0.0,
-        minted: Latencies::new()?,
-        in_time: 0,
-        refused: Latencies::new()?,
-        says_when: 0,
-        failed: 0,
-        failed_with: None,
+/// The flood, and the bystander meanwhile.
+fn both(
+    server: &Server,
+    sql: &Sql,
+    runtime: &Runtime,
+    rate: f64,
+    length: Duration,
+) -> Result<(Flood, Bystander, Shares)> {
+    let address = server.address().to_owned();
+    let client = runtime.block_on(Bystander::arrive(&address))?;
+    let (over, told) = watch::channel(false);
+    let bystander = {
+        let address = address.clone();
+        runtime.spawn(async move { Bystander::watch(client, &address, told).await })
     };
-    let mut under_way = JoinSet::new();
-    let began = Instant::now();
-    let mut ticks = tokio::time::interval(TICK);
-    let mut turns = clients.iter().cycle();
-    while began.elapsed() < length {
-        ticks.tick().await;
-        while float(flood.sent + flood.not_sent)? < rate * began.elapsed().as_secs_f64() {
-            if under_way.len() >= UNDER_WAY_MAX {
-                flood.not_sent += 1;
-                continue;
-            }
-            let client = turns.next().context("a client")?.clone();
-            under_way.spawn(one(client, flood.sent));
-            flood.sent += 1;
-        }
-        while let Some(answer) = under_way.try_join_next() {
-            flood.count(answer??)?;
-        }
-    }
-    flood.seconds = began.elapsed().as_secs_f64();
-    flood.in_time = flood.minted.count();
-    while let Some(answer) = under_way.join_next().await {
-        flood.count(answer??)?;
-    }
-    Ok(flood)
-}
-
-impl Flood {
-    fn count(&mut self, (answer, latency): (Answer, Duration)) -> Result<()> {
-        match answer {
-            Answer::Minted => self.minted.record(latency)?,
-            Answer::Refused { says_when } => {
-                self.says_when += u64::from(says_when);
-                self.refused.record(latency)?;
-            }
-            Answer::Failed(code) => {
-                self.failed += 1;
-                self.failed_with = Some(code);
-            }
-        }
-        Ok(())
-    }
-}
-
-async fn one(mut client: Client, number: u64) -> Result<(Answer, Duration)> {
-    let request = fresh(&format!("o_{number}"));
-    let sent = Instant::now();
-    let answer = client.mint(request).await;
-    let latency = sent.elapsed();
-    let answer = match answer {
-        Ok(minted) => {
-            ensure!(minted.into_inner().claim.context("a claim")?.fence == 1, "a fresh entity");
-            Answer::Minted
-        }
-        Err(refusal) if refusal.code() == Code::ResourceExhausted => {
-            Answer::Refused { says_when: says_when(&refusal) }
-        }
-        Err(failure) => Answer::Failed(failure.code()),
-    };
-    Ok((answer, latency))
+    let meter = Meter::begin(server, sql)?;
+    let generator = cpu::of_process(std::process::id())?;
+    let flood = Flood::send(&address, rate, length);
+    let generator = cpu::of_process(std::process::id())?.saturating_sub(generator);
+    let used = meter.used()?;
+    over.send_replace(true);
+    let bystander = runtime.block_on(bystander)??;
+    let (generator, used) = (used.percent(generator), used.shares());
+    let shares = Shares { generator, server: used.server_percent, postgres: used.postgres_percent };
+    Ok((flood?, bystander, shares))
 }

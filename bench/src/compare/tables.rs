@@ -2,9 +2,15 @@
 
 use super::contest::Who;
 use super::cost::What;
+<<<<<<< HEAD
 use super::goals::{Goal, name, ratio};
 use super::overload::Overload;
 use super::report::{Group, Turns};
+=======
+use super::goals::{self, Goal, name, ratio};
+use super::overload::Overload;
+use super::report::{Group, Report};
+>>>>>>> f52ad5b (Send ten times the mints for real)
 use crate::numbers::{Spread, float, grouped, rounded};
 use anyhow::Result;
 use std::fmt::Write as _;
@@ -107,18 +113,31 @@ pub(crate) fn costs(turns: &Turns) -> Result<String> {
 /// Too many mints.
 pub(crate) fn overload(overload: &Overload) -> Result<String> {
     let megabytes = |bytes| Ok::<_, anyhow::Error>(format!("{:.0} MB", float(bytes)? / 1e6));
+    let percent = |share: f64| format!("{share:.0} %");
     let lines = [
         ("peak, mints/s", grouped(overload.peak_per_second)),
         ("asked, mints/s", grouped(overload.asked_per_second)),
         ("sent, mints/s", grouped(overload.sent_per_second)),
+        ("over connections", overload.connections.to_string()),
+        ("under way at most", grouped(float(overload.under_way.try_into()?)?)),
+        ("not sent, too many under way", grouped(float(overload.not_sent)?)),
         ("minted meanwhile /s", grouped(overload.minted_per_second)),
         ("refused", grouped(float(overload.refused)?)),
         ("… with RetryInfo", grouped(float(overload.refused_saying_when)?)),
         ("failed otherwise", grouped(float(overload.failed)?)),
-        ("not sent, too many under way", grouped(float(overload.not_sent)?)),
         ("refused, p50 ms", rounded(overload.refused_p50_ms)),
         ("refused, p99 ms", rounded(overload.refused_p99_ms)),
+        ("minted, p50 ms", rounded(overload.minted_p50_ms)),
         ("minted, p99 ms", rounded(overload.minted_p99_ms)),
+        ("heartbeats of a bystander", grouped(float(overload.heartbeats)?)),
+        ("… not accepted", grouped(float(overload.heartbeats_failed)?)),
+        ("… p50 ms", rounded(overload.heartbeat_p50_ms)),
+        ("… p99 ms", rounded(overload.heartbeat_p99_ms)),
+        ("echo, p50 ms", rounded(overload.echo_p50_ms)),
+        ("echo, p99 ms", rounded(overload.echo_p99_ms)),
+        ("processor, generator", percent(overload.generator_percent)),
+        ("processor, server", percent(overload.server_percent)),
+        ("processor, Postgres", percent(overload.postgres_percent)),
         ("memory of the server before", megabytes(overload.memory_before)?),
         ("its peak", megabytes(overload.memory_peak)?),
     ];
@@ -128,3 +147,21 @@ pub(crate) fn overload(overload: &Overload) -> Result<String> {
     }
     Ok(out)
 }
+<<<<<<< HEAD
+=======
+
+/// Everything for a terminal.
+pub(crate) fn all(report: &Report) -> Result<String> {
+    let any = |_: &Who| true;
+    Ok([
+        goals(&goals::all(report)?)?,
+        group(report, Group::Cycles, any)?,
+        group(report, Group::Authorizations, any)?,
+        group(report, Group::Heartbeats, any)?,
+        alone(report)?,
+        costs(report)?,
+        overload(&report.overload)?,
+    ]
+    .join("\n"))
+}
+>>>>>>> f52ad5b (Send ten times the mints for real)

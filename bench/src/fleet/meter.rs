@@ -51,7 +51,13 @@ impl Meter {
 impl Used {
     /// As shares of one core.
     pub(crate) fn shares(&self) -> Shares {
-        let percent = |used: Duration| 100.0 * used.as_secs_f64() / self.time.as_secs_f64();
-        Shares { server_percent: percent(self.server), postgres_percent: percent(self.postgres) }
+        let (server_percent, postgres_percent) =
+            (self.percent(self.server), self.percent(self.postgres));
+        Shares { server_percent, postgres_percent }
+    }
+
+    /// What another used in the same time, as a share of one core.
+    pub(crate) fn percent(&self, used: Duration) -> f64 {
+        100.0 * used.as_secs_f64() / self.time.as_secs_f64()
     }
 }
