@@ -6,6 +6,9 @@
 //! busy one shares its commits. Nor can database work die half-way with its caller, since the
 //! caller's future owns none of it.
 //!
+//! A queue that its lanes cannot keep empty *stands*; then new claims are refused long before the
+//! queue is full, while those that are held can still be kept and ended ([`standing`]).
+//!
 //! A lane without a connection takes no calls: it connects when it sees that one waits, and leaves
 //! the calls in the queue meanwhile, where its connected siblings find them. Only when it cannot
 //! connect and there are no such siblings, it tells those that wait.
@@ -15,6 +18,7 @@
 
 mod queue;
 mod session;
+mod standing;
 
 use super::connect::Database;
 use diesel_async::AsyncPgConnection;

@@ -156,10 +156,17 @@ impl ClaimStore {
 
     /// Claims an entity (M). The token goes with the answer; only its digest came in.
     pub async fn mint(&self, mint: Mint) -> Result<Minted, StoreError> {
-        match self.decisions.call(Command::Mint(mint)).await? {
+        match self.decisions.newcomer(Command::Mint(mint)).await? {
             Answer::Minted(minted) => Ok(minted),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Whether a mint would be refused now because too many wait, for callers that would rather know
+    /// before they prepare one.
+    #[must_use]
+    pub fn refuses_mints(&self) -> bool {
+        self.decisions.refuses_newcomers()
     }
 
     /// Finishes a claim (D).

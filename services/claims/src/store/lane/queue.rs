@@ -1,8 +1,10 @@
 //! The queue between callers and the lanes of one kind.
 
+use super::standing::Standing;
 use crate::store::error::StoreError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 
 /// How often one call is tried before its caller is told that the database is unavailable. Each
@@ -14,6 +16,9 @@ const TRIES_MAX: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Call<Ask, Answer> {
     pub(crate) ask: Ask,
+    /// When it joined the queue, and behind how many.
+    joined: Instant,
+    ahead: usize,
     /// How often it has been tried in vain.
     tries: usize,
     reply: oneshot::Sender<Result<Answer, StoreError>>,
@@ -36,11 +41,12 @@ impl<Ask, Answer> Call<Ask, Answer> {
 #[derive(Debug)]
 pub(crate) struct Queue<Ask, Answer> {
     sender: mpsc::Sender<Call<Ask, Answer>>,
+    standing: Arc<Standing>,
 }
 
 impl<Ask, Answer> Clone for Queue<Ask, Answer> {
     fn clone(&self) -> Self {
-        Self { sender: self.sender.clone() }
+        Self { sender: self.sender.clone(), standing: Arc::clone(&self.standing) }
     }
 }
 
@@ -48,25 +54,46 @@ impl<Ask, Answer> Queue<Ask, Answer> {
     /// A queue in which at most `bound` calls wait.
     pub(crate) fn bounded(bound: usize) -> (Self, Waiting<Ask, Answer>) {
         let (sender, receiver) = mpsc::channel(bound);
+        let standing = Arc::new(Standing::new(Instant::now()));
         let waiting = Inbox {
-            calls: Mutex::new(Calls { seen: None, receiver }),
+            calls: Mutex::new(Calls { seen: None, receiver, standing: Arc::clone(&standing) }),
             turn: Mutex::new(()),
             connected: Arc::default(),
         };
-        (Self { sender }, Arc::new(waiting))
+        (Self { sender, standing }, Arc::new(waiting))
+    }
+
+    /// Whether a newcomer that can come later would be refused now: the queue is full, or it stands
+    /// and is as long as it may be.
+    pub(crate) fn refuses_newcomers(&self) -> bool {
+        self.sender.capacity() == 0 || self.standing.refuses(self.waiting(), Instant::now())
+    }
+
+    /// As [`Queue::call`], for one that can come later.
+    pub(crate) async fn newcomer(&self, ask: Ask) -> Result<Answer, StoreError> {
+        if self.refuses_newcomers() {
+            return Err(StoreError::Overloaded);
+        }
+        self.call(ask).await
     }
 
     /// Joins the queue and waits for the answer.
     pub(crate) async fn call(&self, ask: Ask) -> Result<Answer, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.pass_on(Call { ask, tries: 0, reply });
+        let (joined, ahead) = (Instant::now(), self.waiting());
+        self.standing.joined(ahead, joined);
+        self.pass_on(Call { ask, joined, ahead, tries: 0, reply });
         // A lane that died without an answer has logged why.
         answer.await.unwrap_or(Err(StoreError::Internal))
     }
 
+    fn waiting(&self) -> usize {
+        self.sender.max_capacity() - self.sender.capacity()
+    }
+
     /// The way back for calls that the lanes of this queue try in vain.
     pub(crate) fn way_back(&self) -> WayBack<Ask, Answer> {
-        WayBack { sender: self.sender.downgrade() }
+        WayBack { sender: self.sender.downgrade(), standing: Arc::clone(&self.standing) }
     }
 
     /// Puts a call into this queue, keeping its caller; beyond the bound the caller is refused.
@@ -84,11 +111,12 @@ impl<Ask, Answer> Queue<Ask, Answer> {
 /// The way back into a queue for a call that was tried in vain. It does not keep the queue open.
 pub(crate) struct WayBack<Ask, Answer> {
     sender: mpsc::WeakSender<Call<Ask, Answer>>,
+    standing: Arc<Standing>,
 }
 
 impl<Ask, Answer> Clone for WayBack<Ask, Answer> {
     fn clone(&self) -> Self {
-        Self { sender: self.sender.clone() }
+        Self { sender: self.sender.clone(), standing: Arc::clone(&self.standing) }
     }
 }
 
@@ -98,7 +126,9 @@ impl<Ask, Answer> WayBack<Ask, Answer> {
     pub(crate) fn try_again(&self, mut call: Call<Ask, Answer>, answer: StoreError) {
         call.tries += 1;
         match self.sender.upgrade() {
-            Some(sender) if call.tries < TRIES_MAX => Queue { sender }.pass_on(call),
+            Some(sender) if call.tries < TRIES_MAX => {
+                Queue { sender, standing: Arc::clone(&self.standing) }.pass_on(call);
+            }
             _ => {
                 let tries = call.tries;
                 tracing::error!(tries, error = %answer, "a call was tried {tries} times in vain");
@@ -126,6 +156,7 @@ struct Calls<Ask, Answer> {
     /// The first that waits, if somebody has looked.
     seen: Option<Call<Ask, Answer>>,
     receiver: mpsc::Receiver<Call<Ask, Answer>>,
+    standing: Arc<Standing>,
 }
 
 impl<Ask, Answer> Inbox<Ask, Answer> {
@@ -178,6 +209,12 @@ impl<Ask, Answer> Calls<Ask, Answer> {
             let room = most - taken.len();
             self.receiver.recv_many(&mut taken, room).await;
         }
+        if let Some(first) = taken.first() {
+            self.standing.taken(first.joined, first.ahead, self.receiver.len(), Instant::now());
+        }
         taken
     }
 }
+
+#[cfg(test)]
+mod tests;

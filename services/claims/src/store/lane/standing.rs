@@ -1,0 +1,139 @@
+//! When a queue stands.
+//!
+//! A queue that is never empty for a while *stands*: more comes than the lanes serve, and whatever
+//! joins only makes everybody wait longer. A number alone cannot tell that from a burst, which an
+//! idle service takes in and works off. So a standing queue takes newcomers only up to the length
+//! that its lanes serve in [`WAIT`], as the calls that left it have found (Little's law: who found n
+//! calls before it and waited w shows that n / w are served in a second).
+//!
+//! It is for newcomers that can come later as well. Who has something already, a claim to keep or to
+//! end, is bounded by number only.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a call may wait in a queue that stands: half of what a refused one is told to stay away,
+/// so that waiting is better for it than being refused.
+const WAIT: Duration = Duration::from_millis(250);
+/// A queue that was empty so lately does not stand: what comes is a burst.
+const BURST: Duration = Duration::from_millis(500);
+/// Most newcomers that wait, however short the burst. Taking each in costs the server some ten times
+/// what a refusal does, so that who comes behind them waits for it, refused or not; and the rest of the
+/// queue is left to those who have something.
+pub(super) const NEWCOMERS_MAX: usize = 2_048;
+/// What a standing queue takes at least: a batch for each lane, lest a slow one finds none.
+const LEAST: usize = 256;
+
+/// What is known of a queue's pace.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// When it was last seen empty.
+    empty: Mutex<Instant>,
+    /// How many calls are served in [`WAIT`].
+    fits: AtomicUsize,
+}
+
+impl Standing {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { empty: Mutex::new(now), fits: AtomicUsize::new(LEAST) }
+    }
+
+    /// Whether a newcomer is to come later, when so many wait.
+    pub(super) fn refuses(&self, waiting: usize, now: Instant) -> bool {
+        waiting >= NEWCOMERS_MAX || waiting >= self.fits.load(Ordering::Relaxed) && self.stands(now)
+    }
+
+    /// A call has joined behind so many.
+    pub(super) fn joined(&self, ahead: usize, now: Instant) {
+        if ahead == 0 {
+            self.is_empty(now);
+        }
+    }
+
+    /// A call that had joined behind so many has its turn, and so many wait behind it.
+    pub(super) fn taken(&self, joined: Instant, ahead: usize, left: usize, now: Instant) {
+        if left == 0 {
+            self.is_empty(now);
+        }
+        // Few calls say nothing of the pace.
+        if ahead >= LEAST {
+            let waited = now.saturating_duration_since(joined).as_micros().max(1);
+            let fits = u128::try_from(ahead).unwrap_or(0) * WAIT.as_micros() / waited;
+            let fits = usize::try_from(fits).unwrap_or(usize::MAX).max(LEAST);
+            self.fits.store(fits, Ordering::Relaxed);
+        }
+    }
+
+    /// As if it had been empty earlier.
+    #[cfg(test)]
+    pub(super) fn age(&self, by: Duration) {
+        let mut empty = self.empty.lock().unwrap();
+        *empty = empty.checked_sub(by).unwrap();
+    }
+
+    fn is_empty(&self, now: Instant) {
+        if let Ok(mut empty) = self.empty.lock() {
+            *empty = now;
+        }
+    }
+
+    fn stands(&self, now: Instant) -> bool {
+        let empty = self.empty.lock().map_or(now, |empty| *empty);
+        now.saturating_duration_since(empty) > BURST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    /// A queue that was empty at `begin` and whose lanes serve four calls a millisecond.
+    fn busy(begin: Instant) -> Standing {
+        let standing = Standing::new(begin);
+        standing.joined(0, begin);
+        standing.taken(begin, 4_000, 4_000, begin + 1_000 * MILLI);
+        standing
+    }
+
+    #[test]
+    fn a_burst_is_taken_in_whole_by_a_queue_that_was_empty() {
+        let begin = Instant::now();
+        let standing = Standing::new(begin);
+        let later = begin + 3_600_000 * MILLI;
+        standing.joined(0, later);
+        assert!((1..NEWCOMERS_MAX).all(|waiting| !standing.refuses(waiting, later + BURST)));
+    }
+
+    #[test]
+    fn a_queue_that_is_never_empty_takes_what_its_lanes_serve_in_the_wait() {
+        let begin = Instant::now();
+        let standing = busy(begin);
+        let now = begin + 1_000 * MILLI;
+        assert!(!standing.refuses(999, now));
+        assert!(standing.refuses(1_000, now));
+    }
+
+    #[test]
+    fn a_slower_pace_lets_fewer_wait_and_never_less_than_the_least() {
+        let begin = Instant::now();
+        let standing = busy(begin);
+        let now = begin + 20_000 * MILLI;
+        standing.taken(begin, 40_000, 40_000, now);
+        assert!(standing.refuses(500, now) && !standing.refuses(499, now));
+        standing.taken(begin, LEAST, 40_000, now);
+        assert!(standing.refuses(LEAST, now) && !standing.refuses(LEAST - 1, now));
+    }
+
+    #[test]
+    fn a_queue_that_was_empty_again_does_not_stand() {
+        let begin = Instant::now();
+        let standing = busy(begin);
+        let now = begin + 2_000 * MILLI;
+        assert!(standing.refuses(2_000, now));
+        standing.taken(now, 1, 0, now);
+        assert!(!standing.refuses(2_000, now));
+    }
+}
