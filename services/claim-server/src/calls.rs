@@ -1,4 +1,4 @@
-//! What every call goes through, outermost first:
+//! What every call goes through once [`admission`] has let it in, outermost first:
 //!
 //! 1. [`span`]: one span for the call, and one line of log at its end, or where a stream begins.
 //! 2. [`drain`]: once the server drains, new calls are turned away.
@@ -8,6 +8,7 @@
 //!
 //! Each is a function in a file of its own; [`Calls`] is the only tower service.
 
+pub(crate) mod admission;
 pub(crate) mod deadline;
 pub(crate) mod drain;
 pub(crate) mod malformed;
@@ -77,8 +78,7 @@ where
         let next = self.services.clone();
         let services = mem::replace(&mut self.services, next);
         let method = Method::of(request.uri().path());
-        // Here and not in the future: tonic's own timer, which we must come before, starts as soon
-        // as this returns.
+        // Here and not in the future, whose first turn may come later.
         let deadline = Deadline::of(method, request.headers());
         request.extensions_mut().insert(deadline);
         let call = answer(services, self.drain.clone(), method, deadline, request);

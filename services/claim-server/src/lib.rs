@@ -2,8 +2,9 @@
 //! store's answer back to a message, a refusal to a status. What a claim is and how it may change
 //! is the business of the crate `claims`.
 //!
-//! The way of a call: `calls` (span, drain, deadline, panics, malformed bytes) → the handler in
-//! `claim_service` → `wire::request` → the store → `wire::answer`, or `status` for a no.
+//! The way of a call: `entrance` (connections, and who may come in) → `calls` (span, drain, deadline,
+//! panics, malformed bytes) → the handler in `claim_service` → `wire::request` → the store →
+//! `wire::answer`, or `status` for a no.
 //!
 //! Beside the calls, `server` runs three tasks: `health` asks the database whether it answers,
 //! `liveness` signs that this server can hear heartbeats, and `probes` tells orchestrators.
@@ -13,6 +14,7 @@ mod beat;
 mod calls;
 mod claim_service;
 pub mod config;
+mod entrance;
 mod health;
 mod jitter;
 mod keep_alive;

@@ -17,6 +17,9 @@ use std::io::{self, Write};
 use std::process;
 use tokio::runtime::Runtime;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Version and commit.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CLAIM_COMMIT"), ")");
 

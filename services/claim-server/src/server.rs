@@ -3,9 +3,11 @@
 use crate::admin_service::Admin;
 use crate::beat::HEARTBEAT_TIMEOUT;
 use crate::calls::CallLayer;
+use crate::calls::admission::Admission;
 use crate::calls::drain::Drain;
 use crate::claim_service::Claims;
 use crate::config::Config;
+use crate::entrance::Entrance;
 use crate::health::{Health, Readiness};
 use crate::keep_alive::KeepAlives;
 use crate::watches::Watches;
@@ -23,23 +25,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::server::health_reporter;
 use tonic_reflection::server::Builder as ReflectionBuilder;
+use tower::Layer;
 
 /// Most bytes of a request. A done with 256 acks of full length has less than half a MiB.
 const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Most calls in flight on one connection; the others wait at the client. One connection may carry
-/// the heartbeats of a host with some hundred runners, and must not be all that is served.
-const CONNECTION_STREAMS_MAX: u32 = 1024;
-/// Most bytes of one call's request that wait here unread, until its sender has to wait. Less than
-/// what may wait on a connection, 1 MiB by default, so that one stream that is not read does not
-/// keep the others of its connection from being heard.
-const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
-/// How often a silent connection is asked whether its peer still lives, and how long it may take
-/// to answer. A peer that vanished without a word is noticed within their sum.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// From NOT_SERVING to the closing of connections: for watchers of our health to look elsewhere,
 /// and for callers to learn the reason from us rather than from a refused connection.
 const DRAIN_NOTICE: Duration = Duration::from_millis(500);
@@ -65,9 +56,6 @@ pub enum ServerError {
     /// The descriptor set is not one that reflection understands.
     #[error("reflection cannot be served")]
     Reflection(#[source] tonic_reflection::server::Error),
-    /// The gRPC server failed.
-    #[error("the gRPC server failed")]
-    Grpc(#[source] tonic::transport::Error),
     /// A part of the server ended although nobody had asked for it.
     #[error("the server ended by itself")]
     Ended,
@@ -120,7 +108,8 @@ impl Server {
         let herald = tokio::spawn(keep_alives.herald());
         let watches = Watches::new(store.events().clone(), drain.clone());
         let routes = routes(&store, keep_alives, watches)?.add_service(health_service).prepare();
-        let grpc = tokio::spawn(serve_grpc(grpc, routes, drain.clone(), close.clone()));
+        let entrance = entrance(&store, routes, &drain);
+        let grpc = tokio::spawn(entrance.serve(grpc, close.clone()));
         tracing::info!(%address, "gRPC is served on {address}, probes on {probes_address}");
 
         let unsigned = watch::Sender::new(None);
@@ -166,22 +155,11 @@ fn routes(
         .add_service(reflection().build_v1alpha().map_err(ServerError::Reflection)?))
 }
 
-async fn serve_grpc(
-    listener: TcpListener,
-    routes: Routes,
-    drain: Drain,
-    close: CancellationToken,
-) -> Result<(), tonic::transport::Error> {
-    let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
-    tonic::transport::Server::builder()
-        .max_concurrent_streams(CONNECTION_STREAMS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(CallLayer::new(drain))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(connections, close.cancelled_owned())
-        .await
+/// Everything that a call meets on its way to the services.
+fn entrance(store: &ClaimStore, routes: Routes, drain: &Drain) -> Entrance {
+    let store = store.clone();
+    let admission = Admission::new(move || store.refuses_mints(), drain.clone());
+    Entrance::new(admission, CallLayer::new(drain.clone()).layer(routes))
 }
 
 async fn serve_probes(listener: TcpListener, readiness: watch::Receiver<Readiness>) {
@@ -193,7 +171,7 @@ async fn serve_probes(listener: TcpListener, readiness: watch::Receiver<Readines
 /// Waits for the end that was asked for, then: NOT_SERVING, no new calls, a moment for others to
 /// notice, no new connections, the answers of calls in flight. All of it in the shutdown grace.
 async fn until_drained(
-    mut grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    mut grpc: JoinHandle<()>,
     health: JoinHandle<()>,
     drain: &Drain,
     close: &CancellationToken,
@@ -202,12 +180,7 @@ async fn until_drained(
     tokio::select! {
         // It ends when the end was asked for and all have been told.
         told = health => told.map_err(|_| ServerError::Ended)?,
-        ended = &mut grpc => {
-            return Err(match ended {
-                Ok(Err(error)) => ServerError::Grpc(error),
-                Ok(Ok(())) | Err(_) => ServerError::Ended,
-            });
-        }
+        _ = &mut grpc => return Err(ServerError::Ended),
     }
     let deadline = Instant::now() + shutdown_grace;
     let streams_deadline = deadline.min(Instant::now() + STREAMS_END_TIMEOUT);

@@ -13,8 +13,12 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-/// When to come back to a server that has too much to do: queues of this service empty in less.
+/// When to come back to a server that has too much to do: its queues empty in less, or they stand,
+/// and what waits in them waits half as long. Those that are refused at the same moment are told
+/// different times, in steps between half and one and a half of this, so that they do not come back
+/// as one. So few steps that all of them fit into the header table of a connection (4 KiB).
 const RETRY_OVERLOADED: Duration = Duration::from_millis(500);
+const RETRY_OVERLOADED_STEPS: u32 = 8;
 /// When to come back while the database is away: a failover takes seconds, and a heartbeat has
 /// several tries in a lease.
 const RETRY_DATABASE: Duration = Duration::from_secs(1);
@@ -108,7 +112,18 @@ pub(crate) fn malformed(field: &str, problem: &str) -> Status {
 }
 
 fn overloaded() -> Status {
-    retryable(Reason::Overloaded, "too many calls are waiting", RETRY_OVERLOADED)
+    overloaded_for(fastrand::u32(..RETRY_OVERLOADED_STEPS))
+}
+
+/// One status for each time that an overloaded server tells.
+pub(crate) fn overloads() -> impl Iterator<Item = Status> {
+    (0..RETRY_OVERLOADED_STEPS).map(overloaded_for)
+}
+
+fn overloaded_for(step: u32) -> Status {
+    let delay = RETRY_OVERLOADED / 2 + RETRY_OVERLOADED * step / (RETRY_OVERLOADED_STEPS - 1);
+    let details = ErrorDetails::with_retry_info(Some(delay));
+    status(Reason::Overloaded, "too many calls are waiting".to_owned(), vec![], details)
 }
 
 /// The status of a call that the database does not answer.

@@ -2,9 +2,8 @@
 //! than a cap. When it is up the call's future is dropped, by which the store learns that nobody
 //! waits any more, and the answer is DEADLINE_EXCEEDED.
 //!
-//! tonic has a timer of its own for the same header. It answers CANCELLED, which would tell a
-//! caller that the call was given up on its own wish, so ours has to ring first. Streams are left
-//! alone: how long a watch lasts is its caller's affair, and if the caller has given it a time, the
+//! tonic's server would have a timer of its own for the same header. It answers CANCELLED, which would
+//! tell a caller that the call was given up on its own wish. Streams are left alone: how long a watch lasts is its caller's affair, and if the caller has given it a time, the
 //! watch itself ends then.
 
 use super::method::Method;
@@ -18,8 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// The most time of any call: beyond it, a caller that waits holds memory here for nothing.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
-/// How much earlier than the caller's deadline our timer rings. Timers count in whole
-/// milliseconds; this much puts ours before tonic's.
+/// How much earlier than the caller's deadline our timer rings, so that its answer arrives in time.
 const HEAD_START: Duration = Duration::from_millis(1);
 
 const TIMEOUT_HEADER: &str = "grpc-timeout";

@@ -29,6 +29,11 @@ impl Drain {
         (!self.begun.is_cancelled()).then_some(InFlight(Some(counted)))
     }
 
+    /// Whether new calls are turned away.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.is_cancelled()
+    }
+
     /// Lets a stream stay until it is told to end, and counts it until the token is dropped.
     pub(crate) fn stay(&self) -> Stay {
         Stay { begun: self.begun.clone(), _counted: self.streams.token() }

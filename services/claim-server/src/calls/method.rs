@@ -9,9 +9,10 @@ pub(crate) struct Method {
     stays_while_draining: bool,
 }
 
+const MINT: &str = "claim.v1.ClaimService/Mint";
 /// `package.Service/Method` of every call with one request and one answer.
 const UNARY: [&str; 12] = [
-    "claim.v1.ClaimService/Mint",
+    MINT,
     "claim.v1.ClaimService/Heartbeat",
     "claim.v1.ClaimService/HeartbeatBatch",
     "claim.v1.ClaimService/Done",
@@ -51,6 +52,11 @@ impl Method {
             return Self { name, streams: name == HEALTH_WATCH, stays_while_draining: true };
         }
         Self { name: UNKNOWN, streams: false, stays_while_draining: false }
+    }
+
+    /// Whether a request's path is that of a mint.
+    pub(crate) fn is_mint(path: &str) -> bool {
+        path.strip_prefix('/') == Some(MINT)
     }
 
     /// `package.Service/Method`, or `unknown`.

@@ -36,6 +36,12 @@ pub(super) async fn observed(
     response
 }
 
+/// Tells of a call that was refused at the door, which has no span.
+pub(super) fn not_admitted(method: Method) {
+    let (method, outcome) = (method.name(), "RESOURCE_EXHAUSTED/OVERLOADED");
+    tracing::debug!(method, outcome, "{method} ended: {outcome}");
+}
+
 /// Says how a call ended, also of one that was dropped because its caller left.
 struct Ending {
     method: Method,

@@ -102,7 +102,6 @@ fn every_refusal_has_its_code_its_reason_and_its_metadata() {
 fn failures_have_their_reason_and_say_when_to_come_back() {
     let about = |delay: Duration| (delay.mul_f64(0.9), delay.mul_f64(1.1));
     for (status, code, name, delay) in [
-        (of(StoreError::Overloaded), Code::ResourceExhausted, "OVERLOADED", RETRY_OVERLOADED),
         (of(StoreError::Unavailable), Code::Unavailable, "DATABASE_UNAVAILABLE", RETRY_DATABASE),
         (draining(), Code::Unavailable, "DRAINING", RETRY_DRAINING),
     ] {
@@ -115,6 +114,20 @@ fn failures_have_their_reason_and_say_when_to_come_back() {
     let late = timed_out();
     assert_eq!((late.code(), reason(&late).as_str()), (Code::DeadlineExceeded, "TIMED_OUT"));
     assert_eq!(metadata(&late), []);
+}
+
+#[test]
+fn those_refused_by_a_busy_server_are_told_different_times() {
+    let told = |status: &Status| status.get_details_retry_info().unwrap().retry_delay.unwrap();
+    let times: Vec<Duration> = overloads().map(|status| told(&status)).collect();
+    assert!(times.is_sorted_by(|earlier, later| earlier < later), "{times:?}");
+    assert_eq!(times.first(), Some(&(RETRY_OVERLOADED / 2)));
+    assert_eq!(times.last(), Some(&(RETRY_OVERLOADED * 3 / 2)));
+    for status in overloads().chain([of(StoreError::Overloaded)]) {
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!((reason(&status).as_str(), metadata(&status)), ("OVERLOADED", vec![]));
+        assert!(times.contains(&told(&status)));
+    }
 }
 
 #[test]
