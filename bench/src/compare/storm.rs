@@ -92,6 +92,9 @@ pub(crate) fn measure(settings: &Settings, runtime: &Runtime) -> Result<Storm> {
         let holders: Vec<Holder> =
             holders.map(|(tenant, consumer, epoch)| Holder { tenant, consumer, epoch }).collect();
         progress(&format!("storm: round {} of {}", round + 1, settings.rounds));
+        // The first change of each page after the checkpoint writes the whole page to the log, which
+        // neither of both is to pay alone.
+        sea.beat(&ground, &holders)?;
         rounds.push(if round % 2 == 0 {
             let undisturbed = sea.beat(&ground, &holders)?;
             sea.storm(&mut ground, &holders, expiring, undisturbed)?
