@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 /// When to come back to a server that has too much to do: its queues empty in less, or they stand,
-/// and what waits in them waits half as long. Those that are refused at the same moment are told
+/// and a mint that waits in them waits a fraction of it. Those that are refused at the same moment are told
 /// different times, in steps between half and one and a half of this, so that they do not come back
 /// as one. So few steps that all of them fit into the header table of a connection (4 KiB).
 const RETRY_OVERLOADED: Duration = Duration::from_millis(500);
