@@ -3,8 +3,6 @@
 //! A connection lives as long as it works. Whoever owns one drops it after a failure and asks for
 //! another; a database that is away therefore costs a refused connect, never a hang.
 
-mod driver;
-
 use super::error::TransactionError;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use std::fmt;
@@ -27,9 +25,6 @@ pub const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a round trip may take as seen from here. Above the statement's own timeout, so that
 /// only a database or network that does not answer at all runs into it.
 pub const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(3);
-
-use driver::RawConnection;
-pub(crate) use driver::{Driver, DriverSlot};
 
 /// Where the database is. The URL may hold a password, so it cannot be printed.
 #[derive(Clone)]
@@ -68,49 +63,21 @@ impl Database {
         Ok(Self { config })
     }
 
-    /// Opens a session under `application_name` with the timeouts of this page. A task of its own
-    /// drives the connection.
+    /// Opens a session under `application_name` with the timeouts of this page.
     pub(crate) async fn connect(
         &self,
         application_name: &str,
     ) -> Result<AsyncPgConnection, ConnectError> {
-        self.within_limits(application_name, async |client, connection| {
-            let mut session = AsyncPgConnection::try_from_client_and_connection(client, connection)
-                .await
-                .map_err(ConnectError::Setup)?;
-            session.batch_execute(&session_settings()).await.map_err(ConnectError::Settings)?;
-            Ok(session)
-        })
-        .await
-    }
-
-    /// The same, but its connection is driven by `slot`, which is running already.
-    pub(crate) async fn connect_in(
-        &self,
-        slot: &DriverSlot,
-        application_name: &str,
-    ) -> Result<AsyncPgConnection, ConnectError> {
-        self.within_limits(application_name, async |client, connection| {
-            slot.put(Some(Driver::of(connection)));
-            let mut session =
-                AsyncPgConnection::try_from(client).await.map_err(ConnectError::Setup)?;
-            session.batch_execute(&session_settings()).await.map_err(ConnectError::Settings)?;
-            Ok(session)
-        })
-        .await
-    }
-
-    async fn within_limits<T>(
-        &self,
-        application_name: &str,
-        open: impl AsyncFnOnce(tokio_postgres::Client, RawConnection) -> Result<T, ConnectError>,
-    ) -> Result<T, ConnectError> {
         let mut config = self.config.clone();
         config.application_name(application_name);
         let opened = async {
             let (client, connection) =
                 config.connect(NoTls).await.map_err(ConnectError::Refused)?;
-            open(client, connection).await
+            let mut session = AsyncPgConnection::try_from_client_and_connection(client, connection)
+                .await
+                .map_err(ConnectError::Setup)?;
+            session.batch_execute(&session_settings()).await.map_err(ConnectError::Settings)?;
+            Ok(session)
         };
         // Each address has the driver's own timeout; this bounds the talk after it.
         let limit = self.config.get_connect_timeout().map_or(CONNECT_TIMEOUT, |each| {

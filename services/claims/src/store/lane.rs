@@ -69,10 +69,8 @@ pub(crate) fn start<S: Service>(
             loop {
                 let (database, name) = (database.clone(), application_name.clone());
                 let session = Session::new(database, name, waiting.connected().clone());
-                let (service, waiting, driver) =
-                    (service.clone(), waiting.clone(), session.driver());
-                let lane = async move { driver.drive(run(service, waiting, session)).await };
-                match tokio::spawn(lane).await {
+                let lane = tokio::spawn(run(service.clone(), waiting.clone(), session));
+                match lane.await {
                     Ok(()) => break,
                     Err(error) => {
                         tracing::error!(lane = S::KIND, %error, "{} lane failed", S::KIND);

@@ -2,7 +2,7 @@
 
 use super::Service;
 use crate::chain;
-use crate::store::connect::{ConnectError, Database, DriverSlot, ROUND_TRIP_TIMEOUT, round_trip};
+use crate::store::connect::{ConnectError, Database, ROUND_TRIP_TIMEOUT, round_trip};
 use crate::store::error::StoreError;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use std::sync::Arc;
@@ -23,8 +23,6 @@ pub(crate) struct Session {
     /// Where the lanes of this kind are counted that have a connection.
     connected: Arc<AtomicUsize>,
     open: Option<Open>,
-    /// What drives the connection, while the lane runs ([`Session::driver`]).
-    driver: DriverSlot,
     failed_at: Option<Instant>,
     /// The connection was opened for the batch in hand.
     fresh: bool,
@@ -70,20 +68,7 @@ impl Session {
         application_name: String,
         connected: Arc<AtomicUsize>,
     ) -> Self {
-        Self {
-            database,
-            application_name,
-            connected,
-            open: None,
-            driver: DriverSlot::default(),
-            failed_at: None,
-            fresh: false,
-        }
-    }
-
-    /// What has to run while the session is used.
-    pub(super) fn driver(&self) -> DriverSlot {
-        self.driver.clone()
+        Self { database, application_name, connected, open: None, failed_at: None, fresh: false }
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -116,7 +101,7 @@ impl Session {
         &self,
         service: &S,
     ) -> Result<AsyncPgConnection, ConnectError> {
-        let connection = self.database.connect_in(&self.driver, &self.application_name).await?;
+        let connection = self.database.connect(&self.application_name).await?;
         let warmed = tokio::time::timeout(ROUND_TRIP_TIMEOUT, service.warm(&connection));
         warmed.await.map_err(|_| ConnectError::TimedOut)?.map_err(ConnectError::Settings)?;
         Ok(connection)
@@ -139,7 +124,6 @@ impl Session {
     /// Drops a connection that failed.
     pub(crate) fn discard(&mut self) {
         self.open = None;
-        self.driver.put(None);
     }
 
     /// Whether the connection was opened for the batch in hand and has served nothing yet; tells a
