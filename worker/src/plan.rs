@@ -2,10 +2,11 @@
 
 use claims::domain::{Brake, HoldReason};
 use claims::store::{Candidate, Scan};
+use std::time::Duration;
 
-/// Claims of one round: those that became due after them wait until they are expired. So many that
-/// several of a million live ones share a page of an index; so few that they take half a minute.
-const ROUND: usize = 100_000;
+/// How far apart claims may have become due that are expired in one round. A pass comes every 5 s, so
+/// which of them is first tells nothing; and of a mass death within it, many share a page of an index.
+const ROUND: Duration = Duration::from_secs(10);
 
 /// What one pass intends. Each claim is judged again on its locked row before anything happens
 /// (R1).
@@ -41,7 +42,11 @@ impl<'s> Plan<'s> {
     /// not again and again.
     pub(crate) fn batches(&self, size: usize) -> Vec<Vec<&'s Candidate>> {
         let mut batches = Vec::new();
-        for round in self.expire.chunks(ROUND) {
+        let mut left = self.expire;
+        while let Some(oldest) = left.first() {
+            let is_of_round = |due: &Candidate| due.due_at.since(oldest.due_at) < ROUND;
+            let (round, later) = left.split_at(left.partition_point(is_of_round));
+            left = later;
             let mut round: Vec<&Candidate> = round.iter().collect();
             round.sort_by(|one, other| one.id.cmp(&other.id));
             batches.extend(round.chunks(size.max(1)).map(<[_]>::to_vec));
@@ -74,12 +79,13 @@ mod tests {
     use claims::domain::Timestamp;
     use claims::testing::claim_id;
 
-    /// Due one after the other, in the reverse order of their keys.
-    fn due(count: usize) -> Vec<Candidate> {
-        let candidate = |number: usize| Candidate {
-            id: claim_id(&format!("w{:07}", count - number), 1),
+    /// Due `apart` after each other, in the reverse order of their keys.
+    fn due(count: i64, apart: Duration) -> Vec<Candidate> {
+        let apart = i64::try_from(apart.as_micros()).unwrap();
+        let candidate = |number: i64| Candidate {
+            id: claim_id(&format!("w{}", count - number), 1),
             active: true,
-            due_at: Timestamp::from_unix_micros(i64::try_from(number).unwrap()),
+            due_at: Timestamp::from_unix_micros(number * apart),
         };
         (0..count).map(candidate).collect()
     }
@@ -88,24 +94,22 @@ mod tests {
         batch.iter().map(|candidate| candidate.id.consumer.as_str().to_owned()).collect()
     }
 
+    fn batches(expire: &[Candidate], size: usize) -> Vec<Vec<String>> {
+        let plan = Plan { expire, braked: &[], protected: &[] };
+        plan.batches(size).iter().map(|batch| keys(batch)).collect()
+    }
+
     #[test]
-    fn batches_of_a_round_go_by_key() {
-        let expire = due(5);
-        let plan = Plan { expire: &expire, braked: &[], protected: &[] };
-        let batches: Vec<_> = plan.batches(2).iter().map(|batch| keys(batch)).collect();
-        assert_eq!(
-            batches,
-            [vec!["w0000001", "w0000002"], vec!["w0000003", "w0000004"], vec!["w0000005"]]
-        );
+    fn claims_that_became_due_together_go_by_key() {
+        let together = due(5, ROUND / 5);
+        assert_eq!(batches(&together, 2), [vec!["w1", "w2"], vec!["w3", "w4"], vec!["w5"]]);
     }
 
     #[test]
     fn no_claim_waits_for_one_that_became_due_a_round_later() {
-        let expire = due(ROUND + 1);
-        let plan = Plan { expire: &expire, braked: &[], protected: &[] };
-        let batches = plan.batches(ROUND);
-        let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
-        assert_eq!(sizes, [ROUND, 1]);
-        assert_eq!(keys(&batches[1]), ["w0000001"], "due last, though first by key");
+        let one_by_one = due(3, ROUND);
+        assert_eq!(batches(&one_by_one, 2), [["w3"], ["w2"], ["w1"]]);
+        let two_by_two = due(5, ROUND / 2);
+        assert_eq!(batches(&two_by_two, 9), [vec!["w4", "w5"], vec!["w2", "w3"], vec!["w1"]]);
     }
 }

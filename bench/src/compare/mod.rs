@@ -44,21 +44,8 @@ use section::Part;
 use std::time::Instant;
 use tokio::runtime::Runtime;
 
-/// Measures overload alone, and prints it.
-fn run_overload(asked: &Settings) -> Result<()> {
-    let stage = Stage::set()?;
-    let sql = Sql::connect(stage.url())?;
-    let mut server = Server::start(stage.url(), &[])?;
-    let overload = overload::measure(asked, &sql, &server, &Runtime::new()?)?;
-    server.check()?;
-    say(&tables::overload(&overload)?)
-}
-
 /// Measures, prints, and writes the document.
 pub(crate) fn run(asked: &Settings) -> Result<()> {
-    if asked.only_overload {
-        return run_overload(asked);
-    }
     let settings = &asked.checked()?;
     let mut run = Run { settings, began: Instant::now(), part_seconds: Vec::new() };
     let runtime = &Runtime::new()?;

@@ -55,7 +55,6 @@ pub(crate) struct Settings {
     #[arg(long, default_value_t = 20_000)]
     pub(crate) charged: u32,
 
-<<<<<<< HEAD
     /// Claims at which calls are measured beside as few as 10 000: 100 000 and each power of ten up to
     /// this. Ten million take 20 GB while they are measured
     #[arg(long, default_value_t = 10_000_000)]
@@ -76,12 +75,6 @@ pub(crate) struct Settings {
     /// Only this part; may be given several times; writes nothing without --out
     #[arg(long, value_enum)]
     pub(crate) only: Vec<Part>,
-=======
-    /// Measure overload and nothing else, and write nothing
-    #[arg(long)]
-    #[serde(skip)]
-    pub(crate) only_overload: bool,
->>>>>>> f52ad5b (Send ten times the mints for real)
 
     /// Leave out the job queues, which need Node and their packages
     #[arg(long)]

@@ -2,15 +2,9 @@
 
 use super::contest::Who;
 use super::cost::What;
-<<<<<<< HEAD
 use super::goals::{Goal, name, ratio};
 use super::overload::Overload;
 use super::report::{Group, Turns};
-=======
-use super::goals::{self, Goal, name, ratio};
-use super::overload::Overload;
-use super::report::{Group, Report};
->>>>>>> f52ad5b (Send ten times the mints for real)
 use crate::numbers::{Spread, float, grouped, rounded};
 use anyhow::Result;
 use std::fmt::Write as _;
@@ -147,21 +141,3 @@ pub(crate) fn overload(overload: &Overload) -> Result<String> {
     }
     Ok(out)
 }
-<<<<<<< HEAD
-=======
-
-/// Everything for a terminal.
-pub(crate) fn all(report: &Report) -> Result<String> {
-    let any = |_: &Who| true;
-    Ok([
-        goals(&goals::all(report)?)?,
-        group(report, Group::Cycles, any)?,
-        group(report, Group::Authorizations, any)?,
-        group(report, Group::Heartbeats, any)?,
-        alone(report)?,
-        costs(report)?,
-        overload(&report.overload)?,
-    ]
-    .join("\n"))
-}
->>>>>>> f52ad5b (Send ten times the mints for real)

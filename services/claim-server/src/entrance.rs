@@ -113,10 +113,6 @@ impl Service<Request<Incoming>> for Entrance {
 }
 
 /// The answer to a call.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is the large ones that must cost no memory of their own"
-)]
 pub(crate) enum Entering {
     Refused(Refusing<Incoming>),
     Admitted { call: <Calls<Routes> as tower::Service<Request<Body>>>::Future, is_on_its_own: bool },

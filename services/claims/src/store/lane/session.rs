@@ -13,8 +13,8 @@ use tokio::time::Instant;
 /// From a failed attempt to connect to the next.
 pub(super) const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
-/// From how many uses of a connection on its plans are made anew, at every power of two.
-const PLAN_ANEW_FROM: u64 = 16;
+/// How old plans get at most on a connection that is used.
+const PLAN_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// The one connection of a lane: opened when needed, dropped when it failed.
 pub(crate) struct Session {
@@ -33,22 +33,25 @@ struct Open {
     connection: AsyncPgConnection,
     /// How often it was asked for.
     uses: u64,
+    planned_at: Instant,
     connected: Arc<AtomicUsize>,
 }
 
 impl Open {
     fn new(connection: AsyncPgConnection, connected: &Arc<AtomicUsize>) -> Self {
         connected.fetch_add(1, Ordering::AcqRel);
-        Self { connection, uses: 0, connected: connected.clone() }
+        Self { connection, uses: 0, planned_at: Instant::now(), connected: connected.clone() }
     }
 
     /// A plan is kept for as long as its connection, and one that was made on empty tables may
     /// choose the wrong index: all of them look alike there. ANALYZE would have it made anew, but
     /// comes a minute late or not at all. So plans are made anew by ourselves while the tables may
-    /// have grown, ever more rarely.
+    /// have grown: at the first use, at every power of two, and when they are old. All of them take
+    /// some milliseconds.
     async fn plan_anew(&mut self) {
         self.uses += 1;
-        if self.uses >= PLAN_ANEW_FROM && self.uses.is_power_of_two() {
+        if self.uses.is_power_of_two() || self.planned_at.elapsed() >= PLAN_AGE_MAX {
+            self.planned_at = Instant::now();
             // If the connection has failed, its next user finds out.
             let _ = round_trip(false, self.connection.batch_execute("DISCARD PLANS")).await;
         }
