@@ -24,6 +24,7 @@ mod replicas;
 mod report;
 mod section;
 mod settings;
+mod sizes;
 mod storm;
 mod streams;
 mod tables;
@@ -59,6 +60,7 @@ pub(crate) fn run(asked: &Settings) -> Result<()> {
         fleet: run.part(Part::Fleet, || mixed::measure(settings, runtime))?,
         contended: run.part(Part::Contended, || contended::measure(settings, runtime))?,
         replicas: run.part(Part::Replicas, || replicas::measure(settings, runtime))?,
+        sizes: run.part(Part::Sizes, || sizes::measure(settings, runtime))?,
         streams: run.part(Part::Streams, || streams::measure(settings, runtime))?,
         storm: run.part(Part::Storm, || storm::measure(settings, runtime))?,
         reaper: run.part(Part::Reaper, || passes::measure(settings))?,

@@ -11,6 +11,7 @@ use super::passes::Passes;
 use super::replicas::Replicas;
 use super::section::{Part, Section};
 use super::settings::Settings;
+use super::sizes::Sizes;
 use super::storm::Storm;
 use super::streams::Streams;
 use crate::fleet::heartbeats::{Rounds, Way};
@@ -30,6 +31,7 @@ pub(crate) struct Report {
     pub(crate) contended: Option<Contended>,
     pub(crate) replicas: Option<Replicas>,
     pub(crate) streams: Option<Streams>,
+    pub(crate) sizes: Option<Sizes>,
     pub(crate) growth: Option<Growth>,
     pub(crate) storm: Option<Storm>,
     pub(crate) reaper: Option<Passes>,
@@ -57,6 +59,7 @@ impl Report {
             told(&self.fleet),
             told(&self.contended),
             told(&self.replicas),
+            told(&self.sizes),
             told(&self.streams),
             told(&self.growth),
             told(&self.storm),

@@ -29,6 +29,8 @@ pub(crate) enum Part {
     Streams,
     /// Calls sent at their times.
     Open,
+    /// Numbers of lanes and sizes of batches.
+    Sizes,
 }
 
 /// What is told of it.

@@ -2,7 +2,7 @@
 
 use super::settings::Settings;
 use crate::sql::Sql;
-use claim_server::{Config, Server};
+use claim_server::{Config, LaneSettings, Server};
 use claims::program::Shutdown;
 use claims::store::Database;
 use claims::testing::TestDatabase;
@@ -44,6 +44,7 @@ impl Ground {
             metrics_listen: any,
             outage_grace: Duration::from_secs(30),
             shutdown_grace: Duration::ZERO,
+            lanes: LaneSettings::default(),
         };
         let server = runtime.block_on(Server::bind(config)).unwrap();
         let address = format!("http://{}", server.address());

@@ -2,11 +2,16 @@
 //! checked before anything binds.
 
 use claims::program::{LogFormat, WrongSetting, database_from_environment, parse_length};
-use claims::store::Database;
+use claims::store::{Database, StoreSettings};
 use clap::Args;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// Lanes of a kind: each is a connection, of which Postgres has 100 by default.
+const LANES: RangeInclusive<usize> = 1..=32;
+/// Calls of a batch.
+const BATCH: RangeInclusive<usize> = 1..=4096;
 /// Longest outage grace; the database keeps no longer one.
 const OUTAGE_GRACE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest shutdown grace: whoever waits longer for a server to end kills it.
@@ -66,9 +71,102 @@ pub struct ServeSettings {
     )]
     pub shutdown_grace: Duration,
 
+    /// How calls share connections and transactions.
     #[command(flatten)]
+    pub lanes: LaneSettings,
+
     /// The form of the log.
+    #[command(flatten)]
     pub log: LogSettings,
+}
+
+/// Connections on which calls are served in batches. The defaults suit two cores shared with
+/// Postgres; `claim-bench compare --only sizes` measures what others do.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct LaneSettings {
+    /// Connections that decide mints, dones, revokes and signals; 1 to 32
+    ///
+    /// More: batches are decided side by side, which pays where Postgres has idle cores; there is
+    /// less of each batch to share a commit. Fewer: one slow commit holds all decisions up.
+    #[arg(
+        long,
+        env = "CLAIM_DECISION_LANES",
+        value_name = "CLAIM_DECISION_LANES",
+        default_value_t = LaneSettings::default().decision_lanes
+    )]
+    pub decision_lanes: usize,
+
+    /// Most decisions of one transaction; 1 to 4096
+    ///
+    /// More: fewer commits when many wait, and each caller waits for more of the others.
+    #[arg(
+        long,
+        env = "CLAIM_DECISION_BATCH",
+        value_name = "CLAIM_DECISION_BATCH",
+        default_value_t = LaneSettings::default().decision_batch
+    )]
+    pub decision_batch: usize,
+
+    /// Connections that renew leases; 1 to 32
+    ///
+    /// More: heartbeats of many holders are renewed side by side. Fewer: one slow commit holds all
+    /// heartbeats up.
+    #[arg(
+        long,
+        env = "CLAIM_HEARTBEAT_LANES",
+        value_name = "CLAIM_HEARTBEAT_LANES",
+        default_value_t = LaneSettings::default().heartbeat_lanes
+    )]
+    pub heartbeat_lanes: usize,
+
+    /// Most heartbeats of one statement; 1 to 4096
+    #[arg(
+        long,
+        env = "CLAIM_HEARTBEAT_BATCH",
+        value_name = "CLAIM_HEARTBEAT_BATCH",
+        default_value_t = LaneSettings::default().heartbeat_batch
+    )]
+    pub heartbeat_batch: usize,
+}
+
+impl Default for LaneSettings {
+    fn default() -> Self {
+        let StoreSettings {
+            decision_lanes, decision_batch, heartbeat_lanes, heartbeat_batch, ..
+        } = StoreSettings::default();
+        Self { decision_lanes, decision_batch, heartbeat_lanes, heartbeat_batch }
+    }
+}
+
+impl LaneSettings {
+    fn check(self) -> Result<(), WrongSetting> {
+        for (name, value, bounds) in [
+            ("CLAIM_DECISION_LANES", self.decision_lanes, LANES),
+            ("CLAIM_DECISION_BATCH", self.decision_batch, BATCH),
+            ("CLAIM_HEARTBEAT_LANES", self.heartbeat_lanes, LANES),
+            ("CLAIM_HEARTBEAT_BATCH", self.heartbeat_batch, BATCH),
+        ] {
+            if !bounds.contains(&value) {
+                let problem = format!("must be {} to {}", bounds.start(), bounds.end());
+                return Err(WrongSetting::new(name, problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the store is to do, under this name.
+    #[must_use]
+    pub fn of_store(self, program: String) -> StoreSettings {
+        let Self { decision_lanes, decision_batch, heartbeat_lanes, heartbeat_batch } = self;
+        StoreSettings {
+            program,
+            decision_lanes,
+            decision_batch,
+            heartbeat_lanes,
+            heartbeat_batch,
+            ..StoreSettings::default()
+        }
+    }
 }
 
 /// The form of the log, of every subcommand.
@@ -102,6 +200,8 @@ pub struct Config {
     pub outage_grace: Duration,
     /// How long calls in flight may take to finish once the end was asked for.
     pub shutdown_grace: Duration,
+    /// How calls share connections and transactions.
+    pub lanes: LaneSettings,
 }
 
 impl ServeSettings {
@@ -123,12 +223,14 @@ impl ServeSettings {
             let problem = format!("must not be CLAIM_LISTEN too, {}", self.listen);
             return Err(WrongSetting::new("CLAIM_METRICS_LISTEN", problem));
         }
+        self.lanes.check()?;
         Ok(Config {
             database,
             listen: self.listen,
             metrics_listen: self.metrics_listen,
             outage_grace: self.outage_grace,
             shutdown_grace: self.shutdown_grace,
+            lanes: self.lanes,
         })
     }
 }
@@ -161,6 +263,9 @@ mod tests {
         assert_eq!(config.metrics_listen.to_string(), "127.0.0.1:9464");
         assert_eq!(config.outage_grace, Duration::from_secs(30));
         assert_eq!(config.shutdown_grace, Duration::from_secs(20));
+        let store = config.lanes.of_store("test".to_owned());
+        assert_eq!((store.decision_lanes, store.decision_batch), (2, 128));
+        assert_eq!((store.heartbeat_lanes, store.heartbeat_batch), (2, 256));
     }
 
     #[test]
@@ -168,6 +273,10 @@ mod tests {
         for (flags, name) in [
             (["--outage-grace=25h", "--shutdown-grace=0"], "CLAIM_OUTAGE_GRACE"),
             (["--outage-grace=0", "--shutdown-grace=11m"], "CLAIM_SHUTDOWN_GRACE"),
+            (["--decision-lanes=0", "--heartbeat-lanes=2"], "CLAIM_DECISION_LANES"),
+            (["--decision-batch=4097", "--decision-lanes=32"], "CLAIM_DECISION_BATCH"),
+            (["--heartbeat-lanes=33", "--heartbeat-batch=1"], "CLAIM_HEARTBEAT_LANES"),
+            (["--heartbeat-batch=0", "--heartbeat-lanes=1"], "CLAIM_HEARTBEAT_BATCH"),
             (["--listen=[::1]:7", "--metrics-listen=[::1]:7"], "CLAIM_METRICS_LISTEN"),
         ] {
             assert_eq!(check(&flags).unwrap_err().name, name);

@@ -28,5 +28,5 @@ mod subject;
 mod watches;
 mod wire;
 
-pub use config::Config;
+pub use config::{Config, LaneSettings};
 pub use server::{Server, ServerError};

@@ -15,7 +15,7 @@ use crate::{liveness, probes};
 use claim_proto::v1::claim_admin_service_server::ClaimAdminServiceServer;
 use claim_proto::v1::claim_service_server::ClaimServiceServer;
 use claims::program::Shutdown;
-use claims::store::{ClaimStore, StoreSettings};
+use claims::store::ClaimStore;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -95,8 +95,7 @@ impl Server {
     /// may be away, then and later; until it is back, calls are told so.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ServerError> {
         let Self { config, grpc, probes, address, probes_address } = self;
-        let program = "claim-server".to_owned();
-        let settings = StoreSettings { program, ..StoreSettings::default() };
+        let settings = config.lanes.of_store("claim-server".to_owned());
         let store = ClaimStore::start(&config.database, &settings);
         let (reporter, health_service) = health_reporter();
         let health = Health::new(reporter).await;

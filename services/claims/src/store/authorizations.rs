@@ -32,7 +32,10 @@ impl Service for Authorize {
     type Ask = Ask;
     type Answer = Authorization;
     const KIND: &'static str = "authorize";
-    const BATCH_MAX: usize = BATCH_MAX;
+
+    fn batch_max(&self) -> usize {
+        BATCH_MAX
+    }
 
     async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
         let mut c = connection;

@@ -11,8 +11,6 @@ use crate::chain;
 use crate::domain::{Answer, Command};
 use diesel_async::AsyncPgConnection;
 
-/// Most commands of one transaction.
-const BATCH_MAX: usize = 128;
 /// How often a batch begins again because a stranger has made an entity that it was to make. The
 /// next attempt finds that one there, so only as many strangers as there are lanes can get in its way.
 const RACES_MAX: u32 = 3;
@@ -20,6 +18,8 @@ const RACES_MAX: u32 = 3;
 /// Decides whole batches.
 #[derive(Clone)]
 pub(super) struct Decide {
+    /// Most commands of one transaction.
+    pub(super) batch: usize,
     pub(super) hooks: Hooks,
     pub(super) solo: Queue<Command, Answer>,
 }
@@ -35,7 +35,10 @@ impl Service for Decide {
     type Ask = Command;
     type Answer = Answer;
     const KIND: &'static str = "decide";
-    const BATCH_MAX: usize = BATCH_MAX;
+
+    fn batch_max(&self) -> usize {
+        self.batch
+    }
 
     async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
         batch::warm(connection).await
@@ -87,7 +90,10 @@ impl Service for DecideSolo {
     type Ask = Command;
     type Answer = Answer;
     const KIND: &'static str = "decide-solo";
-    const BATCH_MAX: usize = 1;
+
+    fn batch_max(&self) -> usize {
+        1
+    }
 
     async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
         batch::warm(connection).await

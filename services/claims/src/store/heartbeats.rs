@@ -27,8 +27,6 @@ use std::time::Duration;
 
 pub use sign::Signature;
 
-/// Most heartbeats of one statement.
-const BATCH_MAX: usize = 256;
 /// How long a batch waits for a row that another session holds, before it leaves that row for later.
 /// Decisions hold a lease for as long as a commit takes; strangers may hold it for ever, and nobody
 /// else in the batch should feel it.
@@ -65,6 +63,8 @@ pub(super) enum Reply {
 /// Renews whole batches.
 #[derive(Clone)]
 pub(super) struct Beat {
+    /// Most heartbeats of one statement.
+    pub(super) batch: usize,
     pub(super) solo: Queue<Ask, Reply>,
 }
 
@@ -80,7 +80,10 @@ impl Service for Beat {
     type Ask = Ask;
     type Answer = Reply;
     const KIND: &'static str = "heartbeat";
-    const BATCH_MAX: usize = BATCH_MAX;
+
+    fn batch_max(&self) -> usize {
+        self.batch
+    }
 
     async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
         let mut c = connection;
@@ -139,7 +142,10 @@ impl Service for BeatSolo {
     type Ask = Ask;
     type Answer = Reply;
     const KIND: &'static str = "heartbeat-solo";
-    const BATCH_MAX: usize = 1;
+
+    fn batch_max(&self) -> usize {
+        1
+    }
 
     async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
         let mut c = connection;

@@ -37,7 +37,7 @@ pub(crate) trait Service: Clone + Send + Sync + 'static {
     /// Names the kind in logs and in the session's application name.
     const KIND: &'static str;
     /// Most calls of one batch.
-    const BATCH_MAX: usize;
+    fn batch_max(&self) -> usize;
 
     /// Runs once on each new connection, before any batch.
     fn warm(
@@ -86,7 +86,7 @@ async fn run<S: Service>(service: S, waiting: Waiting<S::Ask, S::Answer>, mut se
         if !session.is_connected() && !connect(&service, &waiting, &mut session).await {
             return;
         }
-        let mut batch = waiting.take(S::BATCH_MAX).await;
+        let mut batch = waiting.take(service.batch_max()).await;
         if batch.is_empty() {
             return;
         }

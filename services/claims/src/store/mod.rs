@@ -58,15 +58,23 @@ pub use events::EVENT_WRITERS_LOCK;
 #[cfg(any(test, feature = "testing"))]
 pub use statements::{all_statements, session_settings};
 
-/// How many lanes and how much may wait. The defaults suit two cores shared with the database.
+/// How many lanes, how much each takes at once, and how much may wait.
+///
+/// The defaults were chosen for two cores shared with the database, by `claim-bench compare --only
+/// sizes`; docs/performance.md has what it measured, and what more cores may want is measured the same
+/// way.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
     /// Names the program in the database's list of sessions.
     pub program: String,
     /// Lanes, and so connections, that decide batches.
     pub decision_lanes: usize,
+    /// Most commands of one transaction.
+    pub decision_batch: usize,
     /// Lanes that renew batches.
     pub heartbeat_lanes: usize,
+    /// Most heartbeats of one statement.
+    pub heartbeat_batch: usize,
     /// Lanes that authorize batches.
     pub authorize_lanes: usize,
     /// Lanes of each kind that wait for what a stranger holds.
@@ -82,7 +90,9 @@ impl Default for StoreSettings {
         Self {
             program: "claims".to_owned(),
             decision_lanes: 2,
+            decision_batch: 128,
             heartbeat_lanes: 2,
+            heartbeat_batch: 256,
             authorize_lanes: 1,
             solo_lanes: 2,
             queue_bound: 8_192,
@@ -135,14 +145,15 @@ impl ClaimStore {
         let service = decisions::DecideSolo { hooks: hooks.clone(), back: solo.way_back() };
         lane::start(&service, &waiting, database, program, settings.solo_lanes);
         let (decisions, waiting) = Queue::bounded(bound);
-        let service = decisions::Decide { hooks: hooks.clone(), solo };
+        let service =
+            decisions::Decide { batch: settings.decision_batch, hooks: hooks.clone(), solo };
         lane::start(&service, &waiting, database, program, settings.decision_lanes);
 
         let (solo, waiting) = Queue::bounded(bound);
         let service = heartbeats::BeatSolo { back: solo.way_back() };
         lane::start(&service, &waiting, database, program, settings.solo_lanes);
         let (heartbeats, waiting) = Queue::bounded(bound);
-        let service = heartbeats::Beat { solo };
+        let service = heartbeats::Beat { batch: settings.heartbeat_batch, solo };
         lane::start(&service, &waiting, database, program, settings.heartbeat_lanes);
 
         let (authorizations, waiting) = Queue::bounded(bound);
