@@ -9,6 +9,7 @@ use super::{goals, tables};
 use crate::numbers::{float, grouped};
 use anyhow::Result;
 use clap::ValueEnum;
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// Of its files, without their ends.
@@ -54,6 +55,10 @@ fn body(report: &Report) -> Result<String> {
 fn head(report: &Report) -> Result<String> {
     let (machine, settings) = (&report.machine, &report.settings);
     let goals = goals::all(report)?;
+    let mut failed = String::new();
+    for (part, why) in &report.failed {
+        writeln!(failed, "\n**{part:?} failed and is not here:** {why}")?;
+    }
     Ok(format!(
         "# What a durable claim costs
 
@@ -76,8 +81,9 @@ Goals met: {met}.
 
 {table}
 A ratio is the middle of the ratios of all rounds, and behind it stand the least and the greatest. \
-Overload was measured once.
-",
+Overload was measured once. What limits the goals that are not met, and what was tried: \
+[limits](performance-limits.md).
+{failed}",
         date = machine.date,
         cores = machine.cores,
         memory = machine.memory_gib,

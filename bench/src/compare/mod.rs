@@ -38,7 +38,7 @@ use crate::programs::Server;
 use crate::sql::Sql;
 use crate::stage::Stage;
 use crate::{machine, progress, say};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use overload::Overload;
 use report::{Report, Turns};
 use section::Part;
@@ -48,7 +48,8 @@ use tokio::runtime::Runtime;
 /// Measures, prints, and writes the document.
 pub(crate) fn run(asked: &Settings) -> Result<()> {
     let settings = &asked.checked()?;
-    let mut run = Run { settings, began: Instant::now(), part_seconds: Vec::new() };
+    let mut run =
+        Run { settings, began: Instant::now(), part_seconds: Vec::new(), failed: Vec::new() };
     let runtime = &Runtime::new()?;
     let (machine, turns, overload) = beside_others(&mut run, runtime)?;
     let report = Report {
@@ -56,16 +57,17 @@ pub(crate) fn run(asked: &Settings) -> Result<()> {
         settings: settings.clone(),
         turns,
         overload,
-        open: run.part(Part::Open, || open::measure(settings, runtime))?,
-        fleet: run.part(Part::Fleet, || mixed::measure(settings, runtime))?,
-        contended: run.part(Part::Contended, || contended::measure(settings, runtime))?,
-        replicas: run.part(Part::Replicas, || replicas::measure(settings, runtime))?,
-        sizes: run.part(Part::Sizes, || sizes::measure(settings, runtime))?,
-        streams: run.part(Part::Streams, || streams::measure(settings, runtime))?,
-        storm: run.part(Part::Storm, || storm::measure(settings, runtime))?,
-        reaper: run.part(Part::Reaper, || passes::measure(settings))?,
-        growth: run.part(Part::Growth, || growth::measure(settings, runtime))?,
+        open: run.part(Part::Open, || open::measure(settings, runtime)),
+        fleet: run.part(Part::Fleet, || mixed::measure(settings, runtime)),
+        contended: run.part(Part::Contended, || contended::measure(settings, runtime)),
+        replicas: run.part(Part::Replicas, || replicas::measure(settings, runtime)),
+        sizes: run.part(Part::Sizes, || sizes::measure(settings, runtime)),
+        streams: run.part(Part::Streams, || streams::measure(settings, runtime)),
+        storm: run.part(Part::Storm, || storm::measure(settings, runtime)),
+        reaper: run.part(Part::Reaper, || passes::measure(settings)),
+        growth: run.part(Part::Growth, || growth::measure(settings, runtime)),
         part_seconds: run.part_seconds,
+        failed: run.failed,
         seconds: run.began.elapsed().as_secs(),
     };
     say(&document::terminal(&report)?)?;
@@ -74,6 +76,7 @@ pub(crate) fn run(asked: &Settings) -> Result<()> {
         None => progress("nothing is written without --out"),
     }
     progress(&format!("done after {} s", report.seconds));
+    ensure!(report.failed.is_empty(), "{} of the parts failed", report.failed.len());
     Ok(())
 }
 
@@ -82,20 +85,29 @@ struct Run<'a> {
     settings: &'a Settings,
     began: Instant,
     part_seconds: Vec<(Part, u64)>,
+    failed: Vec<(Part, String)>,
 }
 
 impl Run<'_> {
-    /// Measures a part if it is wanted.
-    fn part<T>(&mut self, part: Part, measure: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+    /// Measures a part if it is wanted. One that fails is named on the page; what others measured in half
+    /// an hour is not lost by it.
+    fn part<T>(&mut self, part: Part, measure: impl FnOnce() -> Result<T>) -> Option<T> {
         if !self.settings.wants(part) {
-            return Ok(None);
+            return None;
         }
         let began = Instant::now();
-        let measured = measure()?;
+        let measured = match measure() {
+            Ok(measured) => measured,
+            Err(error) => {
+                progress(&format!("*** {part:?} failed: {error:#}"));
+                self.failed.push((part, format!("{error:#}")));
+                return None;
+            }
+        };
         let seconds = began.elapsed().as_secs();
         progress(&format!("*** {part:?} took {seconds} s"));
         self.part_seconds.push((part, seconds));
-        Ok(Some(measured))
+        Some(measured)
     }
 }
 
@@ -111,9 +123,8 @@ fn beside_others(
     let turns = run.part(Part::Turns, || {
         let contested = contest::measure(settings, &stage, &sql, &server, runtime)?;
         Ok(Turns { contested, costs: cost::measure(settings, &sql, &server, runtime)? })
-    })?;
-    let overload =
-        run.part(Part::Overload, || overload::measure(settings, &sql, &server, runtime))?;
+    });
+    let overload = run.part(Part::Overload, || overload::measure(settings, &sql, &server, runtime));
     server.check()?;
     Ok((machine::describe(&sql)?, turns, overload))
 }

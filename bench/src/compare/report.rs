@@ -35,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) growth: Option<Growth>,
     pub(crate) storm: Option<Storm>,
     pub(crate) reaper: Option<Passes>,
+    /// Parts that failed, and why.
+    pub(crate) failed: Vec<(Part, String)>,
     /// How long each part took, its preparation among it.
     pub(crate) part_seconds: Vec<(Part, u64)>,
     /// How long the whole run took.

@@ -13,8 +13,8 @@ use std::time::Duration;
 /// SQL, beside etcd, pg-boss and graphile-worker; what each call costs; at ten million rows, with ten
 /// thousand holders, with several servers, while claims expire, and under overload.
 ///
-/// Runs private Postgreses in the temporary folder and the programs beside this one, takes about half an
-/// hour, and writes performance.md with its plots and numbers. What is compared takes turns, round by
+/// Runs private Postgreses in the temporary folder and the programs beside this one, takes about forty
+/// minutes, and writes performance.md with its plots and numbers. What is compared takes turns, round by
 /// round, and every answer is verified; a difference is an error.
 #[derive(Clone, Debug, Args, Serialize)]
 pub(crate) struct Settings {
@@ -39,7 +39,7 @@ pub(crate) struct Settings {
     pub(crate) claims: u32,
 
     /// Length of each measurement
-    #[arg(long, default_value = "4s", value_parser = parse_length)]
+    #[arg(long, default_value = "3s", value_parser = parse_length)]
     #[serde(skip)]
     pub(crate) length: Duration,
 
@@ -52,7 +52,7 @@ pub(crate) struct Settings {
     pub(crate) alone: u32,
 
     /// Claims of which each step is charged when the server is saturated
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 10_000)]
     pub(crate) charged: u32,
 
     /// Claims at which calls are measured beside as few as 10 000: 100 000 and each power of ten up to
