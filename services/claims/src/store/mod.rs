@@ -60,9 +60,10 @@ pub use statements::{all_statements, session_settings};
 
 /// How many lanes, how much each takes at once, and how much may wait.
 ///
-/// The defaults were chosen for two cores shared with the database, by `claim-bench compare --only
-/// sizes`; docs/performance.md has what it measured, and what more cores may want is measured the same
-/// way.
+/// The defaults suit two cores shared with the database. `claim-bench compare --only sizes` measures
+/// what others do, and docs/performance.md has what it found there: for decisions these were the best;
+/// for heartbeats four lanes or batches of 1 024 were faster, and are not the defaults until the
+/// heap-only share has been measured with them.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
     /// Names the program in the database's list of sessions.
