@@ -18,6 +18,7 @@ mod reaper;
 mod resident;
 mod sql;
 mod stage;
+mod wire;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};

@@ -1,19 +1,20 @@
-//! What a call costs, by one caller and by many: WAL, heap-only updates, shared buffers, commits, and
-//! processor time of the server and of Postgres.
+//! What a call costs, by one caller and by many: statements and round trips, WAL, heap-only updates,
+//! shared buffers, commits, and processor time of the server and of Postgres.
 
 pub(crate) mod claims;
 pub(crate) mod counts;
+mod steps;
 
 use super::alone::Call;
 use super::settings::Settings;
-use crate::fleet::heartbeats::{Way, send};
 use crate::fleet::meter::Meter;
 use crate::numbers::{Spread, float};
 use crate::programs::Server;
 use crate::progress;
 use crate::sql::Sql;
-use anyhow::Result;
-use claims::Claims;
+use crate::stage::Stage;
+use crate::wire::Relay;
+use anyhow::{Context, Result};
 use counts::{Counts, STATISTICS_LATE, wal};
 use serde::Serialize;
 use std::thread::sleep;
@@ -33,12 +34,26 @@ pub(crate) enum What {
 pub(crate) struct Charge {
     pub(crate) calls: u64,
     pub(crate) wal_bytes: f64,
-    pub(crate) buffers: f64,
-    pub(crate) commits: f64,
     pub(crate) server_cpu_us: f64,
     pub(crate) postgres_cpu_us: f64,
+    /// None in the short form: Postgres takes its time to tell.
+    pub(crate) counted: Option<Counted>,
+}
+
+/// What Postgres counted of each of them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Counted {
+    pub(crate) buffers: f64,
+    pub(crate) commits: f64,
     /// Of the updates of leases; none if there were none.
     pub(crate) heap_only_percent: Option<f64>,
+}
+
+/// What each of them sent to Postgres.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Wire {
+    pub(crate) statements: f64,
+    pub(crate) round_trips: f64,
 }
 
 /// The same in all rounds.
@@ -46,6 +61,7 @@ pub(crate) struct Charge {
 pub(crate) struct Charged {
     pub(crate) what: What,
     pub(crate) callers: u32,
+    pub(crate) wire: Wire,
     pub(crate) rounds: Vec<Charge>,
 }
 
@@ -55,102 +71,105 @@ impl Charged {
         Spread::of(self.rounds.iter().map(of).collect::<Vec<f64>>().into_iter())
     }
 
+    /// A number of every round that Postgres counted, if it was asked.
+    pub(crate) fn counted(&self, of: impl Fn(&Counted) -> Option<f64>) -> Option<Spread> {
+        let of = |charge: &Charge| charge.counted.as_ref().and_then(&of);
+        let all: Option<Vec<f64>> = self.rounds.iter().map(of).collect();
+        all.map(|all| Spread::of(all.into_iter()))
+    }
+
     /// Of the updates of leases, if these are heartbeats.
     pub(crate) fn heap_only_percent(&self) -> Option<Spread> {
         let is_heartbeat = !matches!(self.what, What::Call(call) if call != Call::Heartbeat);
-        let all: Option<Vec<f64>> =
-            self.rounds.iter().map(|charge| charge.heap_only_percent).collect();
-        all.filter(|_| is_heartbeat).map(|all| Spread::of(all.into_iter()))
+        self.counted(|counted| counted.heap_only_percent.filter(|_| is_heartbeat))
     }
 }
 
 struct Till<'a> {
     server: &'a Server,
     sql: &'a Sql,
-    /// What happens in a second when nobody calls.
-    idle: Counts,
+    /// What happens in a second when nobody calls; none if Postgres is not asked for its counts.
+    idle: Option<Counts>,
 }
 
 /// Measures, several rounds.
 pub(crate) fn measure(
     settings: &Settings,
+    stage: &Stage,
     sql: &Sql,
     server: &Server,
     runtime: &Runtime,
 ) -> Result<Vec<Charged>> {
+    let mut all = sent(settings, stage, runtime)?;
     progress("what calls cost; waiting for statistics in between");
     sql.batch("VACUUM (ANALYZE)")?;
     sql.batch("CHECKPOINT")?;
-    sleep(STATISTICS_LATE);
-    let till = Till { server, sql, idle: Counts::idle(sql)? };
-    let mut all: Vec<Charged> = Vec::new();
+    let idle = if settings.quick {
+        None
+    } else {
+        sleep(STATISTICS_LATE);
+        Some(Counts::idle(sql)?)
+    };
+    let till = Till { server, sql, idle };
     for round in 0..settings.rounds {
-        for (what, callers, charge) in till.round(settings, runtime, round)? {
-            match all.iter_mut().find(|known| (known.what, known.callers) == (what, callers)) {
-                Some(known) => known.rounds.push(charge),
-                None => all.push(Charged { what, callers, rounds: vec![charge] }),
-            }
-        }
+        let names = format!("k{round}");
+        steps::each(settings, runtime, server.address(), &names, |what, callers, step| {
+            progress(&format!("{what:?} by {callers}, round {} of {}", round + 1, settings.rounds));
+            let charge = till.charge(step)?;
+            let is_it = |known: &&mut Charged| (known.what, known.callers) == (what, callers);
+            all.iter_mut().find(is_it).context("a known step")?.rounds.push(charge);
+            Ok(())
+        })?;
     }
     Ok(all)
 }
 
-impl Till<'_> {
-    fn round(
-        &self,
-        settings: &Settings,
-        runtime: &Runtime,
-        round: u32,
-    ) -> Result<Vec<(What, u32, Charge)>> {
-        let address = self.server.address();
-        let tell =
-            |what: &str| progress(&format!("{what}, round {} of {}", round + 1, settings.rounds));
-        let mut charges = Vec::new();
-        for (callers, count) in
-            [(1, settings.charged.div_ceil(4)), (settings.callers, settings.charged)]
-        {
-            let names = format!("k{round}_{callers}_");
-            let mut claims = runtime.block_on(Claims::new(address, &names, callers, count))?;
-            for call in [Call::Mint, Call::Heartbeat, Call::Authorize, Call::Done] {
-                tell(&format!("{call:?} by {callers}"));
-                let charge = self.charge(|| runtime.block_on(claims.step(call)))?;
-                charges.push((What::Call(call), callers, charge));
-            }
-        }
-        for (what, way, callers) in [
-            (
-                What::KeepAlive(settings.under_way),
-                Way::KeepAlive(settings.under_way),
-                settings.streams,
-            ),
-            (What::Batch, Way::Batch, settings.batch_callers),
-        ] {
-            tell(&format!("{what:?}"));
-            let sizes = settings.sizes(settings.streams);
-            let step = || Ok(runtime.block_on(send(way, sizes, address))?.accepted);
-            charges.push((what, callers, self.charge(step)?));
-        }
-        Ok(charges)
-    }
+/// What goes over the wire, on a server of its own; nothing else is measured there.
+fn sent(settings: &Settings, stage: &Stage, runtime: &Runtime) -> Result<Vec<Charged>> {
+    let relay = Relay::before(stage.url(), runtime)?;
+    let server = Server::start(relay.url(), &[])?;
+    let mut all = Vec::new();
+    steps::each(settings, runtime, server.address(), "kw", |what, callers, step| {
+        progress(&format!("{what:?} by {callers}, statements and round trips"));
+        let before = relay.sent();
+        let calls = float(step()?)?;
+        let after = relay.sent();
+        let wire = Wire {
+            statements: float(after.statements - before.statements)? / calls,
+            round_trips: float(after.round_trips - before.round_trips)? / calls,
+        };
+        all.push(Charged { what, callers, wire, rounds: Vec::new() });
+        Ok(())
+    })?;
+    Ok(all)
+}
 
-    fn charge(&self, step: impl FnOnce() -> Result<u64>) -> Result<Charge> {
+impl Till<'_> {
+    fn charge(&self, step: steps::Step<'_>) -> Result<Charge> {
         let (before, began) = (Counts::read(self.sql)?, wal(self.sql)?);
         let meter = Meter::begin(self.server, self.sql)?;
         let calls = step()?;
         let used = meter.used()?;
         let wal = wal(self.sql)? - began;
-        sleep(STATISTICS_LATE);
-        let counted = Counts::read(self.sql)?.beyond(&before, &self.idle);
         let each = |all: f64| Ok::<_, anyhow::Error>((all / float(calls)?).max(0.0));
+        let counted = match &self.idle {
+            None => None,
+            Some(idle) => {
+                sleep(STATISTICS_LATE);
+                let counts = Counts::read(self.sql)?.beyond(&before, idle);
+                Some(Counted {
+                    buffers: each(counts.buffers)?,
+                    commits: each(counts.commits)?,
+                    heap_only_percent: counts.heap_only_percent(),
+                })
+            }
+        };
         Ok(Charge {
             calls,
             wal_bytes: each(wal)?,
-            buffers: each(counted.buffers)?,
-            commits: each(counted.commits)?,
             server_cpu_us: each(used.server.as_secs_f64() * 1e6)?,
             postgres_cpu_us: each(used.postgres.as_secs_f64() * 1e6)?,
-            heap_only_percent: (counted.updates >= 1.0)
-                .then(|| 100.0 * counted.heap_only / counted.updates),
+            counted,
         })
     }
 }

@@ -122,7 +122,7 @@ fn beside_others(
     let mut server = Server::start(stage.url(), &[])?;
     let turns = run.part(Part::Turns, || {
         let contested = contest::measure(settings, &stage, &sql, &server, runtime)?;
-        Ok(Turns { contested, costs: cost::measure(settings, &sql, &server, runtime)? })
+        Ok(Turns { contested, costs: cost::measure(settings, &stage, &sql, &server, runtime)? })
     });
     let overload = run.part(Part::Overload, || overload::measure(settings, &sql, &server, runtime));
     server.check()?;

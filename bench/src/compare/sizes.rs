@@ -1,5 +1,6 @@
 //! What the number of lanes and the size of their batches do: the server's defaults come from here.
 
+use super::cost::counts::{Counts, until_alone};
 use super::crowd::{Crowd, check_ended};
 use super::section::Section;
 use super::settings::Settings;
@@ -23,7 +24,7 @@ const DECISIONS: [Choice; 2] =
     [("CLAIM_DECISION_LANES", ["2", "1", "4"]), ("CLAIM_DECISION_BATCH", ["128", "32", "512"])];
 /// Measured by heartbeats over streams.
 const HEARTBEATS: [Choice; 2] =
-    [("CLAIM_HEARTBEAT_LANES", ["2", "1", "4"]), ("CLAIM_HEARTBEAT_BATCH", ["256", "64", "1024"])];
+    [("CLAIM_HEARTBEAT_LANES", ["2", "1", "4"]), ("CLAIM_HEARTBEAT_BATCH", ["1024", "64", "256"])];
 
 /// What came of it.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +42,8 @@ pub(crate) struct Size {
     /// Mints with their dones, or heartbeats.
     pub(crate) decisions: bool,
     pub(crate) measured: Vec<Measured>,
+    /// Of the renewals of each round; none of decisions.
+    pub(crate) heap_only_percent: Vec<f64>,
 }
 
 /// Measures, each time with a server of its own.
@@ -59,12 +62,17 @@ pub(crate) fn measure(settings: &Settings, runtime: &Runtime) -> Result<Sizes> {
             let index = (first + place) % sizes.len();
             let size = sizes.get_mut(index).context("a size")?;
             let server = Server::start(stage.url(), &[(size.setting, size.value)])?;
-            let measured = if size.decisions {
-                lives(settings, runtime, &sql, &server, &format!("z{round}_{index}_"))?
-            } else {
-                beats(settings, runtime, &sql, &server)?
-            };
-            size.measured.push(measured);
+            if size.decisions {
+                let names = format!("z{round}_{index}_");
+                size.measured.push(lives(settings, runtime, &sql, &server, &names)?);
+                continue;
+            }
+            let before = Counts::read(&sql)?;
+            size.measured.push(beats(settings, runtime, &sql, &server)?);
+            drop(server);
+            until_alone(&sql)?;
+            let renewed = Counts::read(&sql)?.since(&before);
+            size.heap_only_percent.push(renewed.heap_only_percent().context("no renewals")?);
         }
     }
     Ok(Sizes { sizes })
@@ -79,6 +87,7 @@ fn all() -> Vec<Size> {
                 default: place == 0,
                 decisions,
                 measured: Vec::new(),
+                heap_only_percent: Vec::new(),
             })
         })
     };
@@ -111,16 +120,22 @@ fn beats(settings: &Settings, runtime: &Runtime, sql: &Sql, server: &Server) -> 
 impl Section for Sizes {
     fn text(&self, settings: &Settings) -> Result<String> {
         let mut table =
-            "| setting | | a second | p50 ms | p99 ms |\n|---|---|---|---|---|\n".to_owned();
+            "| setting | | a second | p50 ms | p99 ms | heap-only |\n|---|---|---|---|---|---|\n"
+                .to_owned();
         for size in &self.sizes {
             let spread = |of: fn(&Measured) -> f64| {
                 Spread::of(size.measured.iter().map(of).collect::<Vec<f64>>().into_iter())
             };
             let default = if size.default { ", default" } else { "" };
             let what = if size.decisions { "mint + done" } else { "heartbeats" };
+            let heap_only = if size.decisions {
+                String::new()
+            } else {
+                format!("{:.2} %", Spread::of(size.heap_only_percent.iter().copied()).median)
+            };
             writeln!(
                 table,
-                "| `{}={}`{default} | {what} | {} | {} | {} |",
+                "| `{}={}`{default} | {what} | {} | {} | {} | {heap_only} |",
                 size.setting,
                 size.value,
                 spread(|measured| measured.per_second),

@@ -30,7 +30,7 @@ const BEAT_SECONDS: u32 = 10;
 const LAPSED_AGO: f64 = 3.0;
 /// Long enough for the expiry to begin and to end.
 const LENGTH: Duration = Duration::from_secs(25);
-const LENGTH_QUICK: Duration = Duration::from_secs(10);
+const LENGTH_QUICK: Duration = Duration::from_secs(8);
 /// How much later the last of a thousand heartbeats may be answered.
 const MOST: f64 = 2.0;
 

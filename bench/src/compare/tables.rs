@@ -74,8 +74,8 @@ pub(crate) fn alone(turns: &Turns) -> Result<String> {
 /// What calls cost.
 pub(crate) fn costs(turns: &Turns) -> Result<String> {
     let mut out =
-        "| | callers | calls | WAL bytes | heap-only | buffers touched | commits | server µs \
-         | Postgres µs |\n|---|---|---|---|---|---|---|---|---|\n"
+        "| | callers | calls | statements | round trips | WAL bytes | heap-only | buffers touched | \
+         commits | server µs | Postgres µs |\n|---|---|---|---|---|---|---|---|---|---|---|\n"
             .to_owned();
     for charged in &turns.costs {
         let what = match charged.what {
@@ -86,17 +86,20 @@ pub(crate) fn costs(turns: &Turns) -> Result<String> {
             What::Batch => "heartbeat, batches of 500".to_owned(),
         };
         let heap_only = charged.heap_only_percent();
-        let commits = charged.spread(|charge| charge.commits);
+        let commits = charged.counted(|counted| Some(counted.commits));
+        let buffers = charged.counted(|counted| Some(counted.buffers));
         let calls = charged.rounds.iter().map(|charge| charge.calls).sum();
         writeln!(
             out,
-            "| {what} | {} | {} | {} | {} | {} | {:.3} | {} | {} |",
+            "| {what} | {} | {} | {:.2} | {:.2} | {} | {} | {} | {} | {} | {} |",
             charged.callers,
             grouped(float(calls)?),
+            charged.wire.statements,
+            charged.wire.round_trips,
             charged.spread(|charge| charge.wal_bytes),
             heap_only.map(|spread| format!("{:.2} %", spread.median)).unwrap_or_default(),
-            charged.spread(|charge| charge.buffers),
-            commits.median,
+            buffers.map(|spread| spread.to_string()).unwrap_or_default(),
+            commits.map(|spread| format!("{:.3}", spread.median)).unwrap_or_default(),
             charged.spread(|charge| charge.server_cpu_us),
             charged.spread(|charge| charge.postgres_cpu_us),
         )?;

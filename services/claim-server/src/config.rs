@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(config.shutdown_grace, Duration::from_secs(20));
         let store = config.lanes.of_store("test".to_owned());
         assert_eq!((store.decision_lanes, store.decision_batch), (2, 128));
-        assert_eq!((store.heartbeat_lanes, store.heartbeat_batch), (2, 256));
+        assert_eq!((store.heartbeat_lanes, store.heartbeat_batch), (2, 1024));
     }
 
     #[test]

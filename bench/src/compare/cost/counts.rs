@@ -1,12 +1,14 @@
 //! What Postgres counts of the whole database.
 
 use crate::sql::Sql;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Sessions of Postgres tell their counts at most ten seconds after their last statement.
 pub(crate) const STATISTICS_LATE: Duration = Duration::from_millis(10_500);
+/// How often it is looked whether others have left.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const WAL: &str = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8";
 const COUNTS: &str = "SELECT
         (SELECT (blks_hit + blks_read)::float8 FROM pg_stat_database WHERE datname = current_database()),
@@ -49,27 +51,56 @@ impl Counts {
     /// What happened in each second since.
     pub(crate) fn a_second_since(&self, before: &Self) -> Self {
         let time = (self.at - before.at).as_secs_f64();
+        let all = self.since(before);
         Self {
-            buffers: (self.buffers - before.buffers) / time,
-            commits: (self.commits - before.commits) / time,
-            updates: (self.updates - before.updates) / time,
-            heap_only: (self.heap_only - before.heap_only) / time,
+            buffers: all.buffers / time,
+            commits: all.commits / time,
+            updates: all.updates / time,
+            heap_only: all.heap_only / time,
             at: self.at,
         }
+    }
+
+    /// What happened since.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            buffers: self.buffers - before.buffers,
+            commits: self.commits - before.commits,
+            updates: self.updates - before.updates,
+            heap_only: self.heap_only - before.heap_only,
+            at: self.at,
+        }
+    }
+
+    /// Of these updates of leases; none if there were none.
+    pub(crate) fn heap_only_percent(&self) -> Option<f64> {
+        (self.updates >= 1.0).then(|| 100.0 * self.heap_only / self.updates)
     }
 
     /// What happened since, less what happens in as many idle seconds.
     pub(crate) fn beyond(&self, before: &Self, idle: &Self) -> Self {
         let time = (self.at - before.at).as_secs_f64();
-        let less = |after: f64, before: f64, idle: f64| after - before - idle * time;
+        let all = self.since(before);
         Self {
-            buffers: less(self.buffers, before.buffers, idle.buffers),
-            commits: less(self.commits, before.commits, idle.commits),
-            updates: less(self.updates, before.updates, idle.updates),
-            heap_only: less(self.heap_only, before.heap_only, idle.heap_only),
+            buffers: all.buffers - idle.buffers * time,
+            commits: all.commits - idle.commits * time,
+            updates: all.updates - idle.updates * time,
+            heap_only: all.heap_only - idle.heap_only * time,
             at: self.at,
         }
     }
+}
+
+/// Waits until nobody else is connected: whoever leaves tells its counts.
+pub(crate) fn until_alone(sql: &Sql) -> Result<()> {
+    const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    let began = Instant::now();
+    while sql.value::<i64>(OTHERS)? > 0 {
+        ensure!(began.elapsed() < STATISTICS_LATE, "somebody stays connected");
+        sleep(LOOK_AGAIN);
+    }
+    Ok(())
 }
 
 /// Bytes of write-ahead log so far.

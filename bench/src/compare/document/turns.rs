@@ -120,7 +120,9 @@ fn costs(turns: &Turns) -> Result<String> {
     Ok(format!(
         "## What a call costs
 
-Of each call; of heartbeats in a batch, of the heartbeat. WAL is the distance that its insert position \
+Of each call; of heartbeats in a batch, of the heartbeat. Statements and round trips are what passes a \
+relay between a server of its own and Postgres, BEGIN and COMMIT among them; they were counted once, and a relay \
+makes batches a little larger. WAL is the distance that its insert position \
 moved, full-page images after a checkpoint among it. Buffers touched and commits are counted by Postgres, \
 less what happens when nobody calls. Processor times are of the whole process of the server and of all of \
 Postgres. All in each round; the middle is given, and behind it the least and the greatest.

@@ -67,8 +67,9 @@ pub(crate) struct Compared {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct At {
     pub(crate) rounds: Vec<Once>,
-    /// Shared buffers touched for each call, in the first round.
-    pub(crate) buffers: f64,
+    /// Shared buffers touched for each call, in the first round; none in the short form, since Postgres
+    /// takes its time to tell.
+    pub(crate) buffers: Option<f64>,
 }
 
 impl At {
@@ -111,7 +112,9 @@ pub(crate) fn measure(settings: &Settings, runtime: &Runtime) -> Result<Growth> 
 /// All calls in both.
 fn compare(settings: &Settings, both: &mut [&mut Place<'_>; 2]) -> Result<Vec<Compared>> {
     let counts = |both: &[&mut Place<'_>; 2]| -> Result<[Counts; 2]> {
-        sleep(STATISTICS_LATE);
+        if !settings.quick {
+            sleep(STATISTICS_LATE);
+        }
         Ok([both[0].counts()?, both[1].counts()?])
     };
     let before = counts(both)?;
@@ -127,7 +130,8 @@ fn compare(settings: &Settings, both: &mut [&mut Place<'_>; 2]) -> Result<Vec<Co
         let now = counts(both)?;
         let each = |place: usize, once: &Once| {
             let beyond = now[place].beyond(&last[place], &idle[place]);
-            Ok::<_, anyhow::Error>(beyond.buffers / float(once.calls)?)
+            let buffers = beyond.buffers / float(once.calls)?;
+            Ok::<_, anyhow::Error>((!settings.quick).then_some(buffers))
         };
         compared.push(Compared {
             call,

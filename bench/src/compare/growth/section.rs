@@ -146,7 +146,7 @@ fn costs(sizes: &[Size]) -> Result<String> {
                     name(compared.call).trim_end_matches(','),
                     rounded(at.spread(|once| once.server_cpu_us).median),
                     rounded(at.spread(|once| once.postgres_cpu_us).median),
-                    rounded(at.buffers),
+                    at.buffers.map(rounded).unwrap_or_default(),
                     rounded(at.spread(|once| once.wal_bytes).median),
                 )?;
             }

@@ -61,9 +61,9 @@ pub use statements::{all_statements, session_settings};
 /// How many lanes, how much each takes at once, and how much may wait.
 ///
 /// The defaults suit two cores shared with the database. `claim-bench compare --only sizes` measures
-/// what others do, and docs/performance.md has what it found there: for decisions these were the best;
-/// for heartbeats four lanes or batches of 1 024 were faster, and are not the defaults until the
-/// heap-only share has been measured with them.
+/// what others do, and docs/performance.md has what it found there: two lanes of a kind do more than
+/// one and as much as four; batches of heartbeats gain up to 1 024; those of decisions gain little
+/// beyond 128, and each of their callers waits for all of the others.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
     /// Names the program in the database's list of sessions.
@@ -93,7 +93,7 @@ impl Default for StoreSettings {
             decision_lanes: 2,
             decision_batch: 128,
             heartbeat_lanes: 2,
-            heartbeat_batch: 256,
+            heartbeat_batch: 1_024,
             authorize_lanes: 1,
             solo_lanes: 2,
             queue_bound: 8_192,

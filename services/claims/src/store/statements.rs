@@ -2,7 +2,10 @@
 //! head of its `.sql` file.
 
 use super::rows::Time;
-use super::statement::statement;
+use super::statement::{Statement, statement};
+use diesel::QueryResult;
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Bool, Bytea, Integer, Nullable, Text, Timestamptz};
 
 /// Columns of a claim row, as every statement that returns claims lists them.
@@ -296,19 +299,6 @@ pub(crate) type RenewalColumns =
     (BigInt, Timestamptz, Timestamptz, Integer, Bool, Bool, Nullable<Timestamptz>);
 
 statement! {
-    /// Renews leases that run.
-    RenewRunning<'a> = "renew_running.sql" {
-        tenants: Vec<&'a str> as Array<Text>,
-        consumers: Vec<&'a str> as Array<Text>,
-        epochs: Vec<i64> as Array<BigInt>,
-        token_digests: Vec<Option<&'a [u8]>> as Array<Nullable<Bytea>>,
-        ttls_ms: Vec<Option<i32>> as Array<Nullable<Integer>>,
-        own_ttls: Vec<bool> as Array<Bool>,
-        progresses: Vec<Option<&'a str>> as Array<Nullable<Text>>,
-    } -> RenewalColumns
-}
-
-statement! {
     /// Renews leases, lapsed ones too, skipping those that a stranger holds.
     RenewLeases<'a> = "heartbeat.sql" {
         tenants: Vec<&'a str> as Array<Text>,
@@ -319,6 +309,32 @@ statement! {
         own_ttls: Vec<bool> as Array<Bool>,
         progresses: Vec<Option<&'a str>> as Array<Nullable<Text>>,
     } -> RenewalColumns
+}
+
+/// Renews those of the same leases that run, without locking them first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RenewRunning<'a>(pub(crate) RenewLeases<'a>);
+
+impl RenewRunning<'_> {
+    #[cfg(any(test, feature = "testing"))]
+    const FILE: &'static str = "renew_running.sql";
+    const SQL: &'static str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/renew_running.sql"));
+}
+
+impl QueryId for RenewRunning<'_> {
+    type QueryId = RenewRunning<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl Query for RenewRunning<'_> {
+    type SqlType = RenewalColumns;
+}
+
+impl QueryFragment<Pg> for RenewRunning<'_> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.0.walk(Self::SQL, out)
+    }
 }
 
 statement! {

@@ -100,26 +100,7 @@ async fn renew_running(
     verdicts: &mut Verdicts,
 ) -> Result<(), TransactionError> {
     let all: Vec<usize> = (0..asked.len()).collect();
-    let RenewLeases {
-        tenants,
-        consumers,
-        epochs,
-        token_digests,
-        ttls_ms,
-        own_ttls,
-        progresses,
-        life,
-    } = statement(asked, &all);
-    let statement = RenewRunning {
-        tenants,
-        consumers,
-        epochs,
-        token_digests,
-        ttls_ms,
-        own_ttls,
-        progresses,
-        life,
-    };
+    let statement = RenewRunning(statement(asked, &all));
     let rows = round_trip(false, statement.load::<RenewalRow>(&mut c)).await?;
     enter(rows.map_err(TransactionError::RolledBack)?, &all, verdicts)
 }
