@@ -18,9 +18,6 @@ use serde::Serialize;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
-/// Clients of pgbench; its best counts.
-const FLOOR_CLIENTS: [u32; 4] = [1, 8, 32, 64];
-
 /// Who did what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum Who {
@@ -122,15 +119,16 @@ pub(crate) fn measure(
 
 impl Contest<'_> {
     fn turns(&self) -> Vec<Turn> {
+        let floor = self.settings.floor_clients();
         let mut who = vec![Who::Cycle];
-        who.extend(FLOOR_CLIENTS.map(Who::CycleSql));
+        who.extend(floor.iter().copied().map(Who::CycleSql));
         who.extend([Who::CycleWithHeartbeat, Who::EtcdCycle, Who::Authorize]);
-        who.extend(FLOOR_CLIENTS.map(Who::AuthorizeSql));
+        who.extend(floor.iter().copied().map(Who::AuthorizeSql));
         let under_way = [1, self.settings.under_way];
         who.push(Who::Heartbeat(Way::Unary));
         who.extend(under_way.map(Way::KeepAlive).map(Who::Heartbeat));
         who.push(Who::Heartbeat(Way::Batch));
-        who.extend(FLOOR_CLIENTS.map(Way::PlainSql).map(Who::Heartbeat));
+        who.extend(floor.iter().copied().map(Way::PlainSql).map(Who::Heartbeat));
         who.extend(under_way.map(Who::EtcdKeepAlive));
         who.dedup();
         let mut turns: Vec<Turn> = who.into_iter().map(Turn::Who).collect();

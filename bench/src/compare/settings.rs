@@ -9,6 +9,10 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Left out of the short form: defaults are not chosen every day, `claim-bench fleet --quick` has streams,
+/// and a pass of the reaper is short only over fewer claims than matter.
+const NOT_QUICK: [Part; 3] = [Part::Sizes, Part::Streams, Part::Reaper];
+
 /// Mints with their dones, authorizations and heartbeats through gRPC beside the same work as plain
 /// SQL, beside etcd, pg-boss and graphile-worker; what each call costs; at ten million rows, with ten
 /// thousand holders, with several servers, while claims expire, and under overload.
@@ -80,7 +84,8 @@ pub(crate) struct Settings {
     #[arg(long)]
     pub(crate) no_queues: bool,
 
-    /// Less of everything, in less than five minutes; writes nothing without --out
+    /// Less of everything, and neither sizes nor streams nor the reaper, in less than five minutes; writes
+    /// nothing without --out
     #[arg(long)]
     pub(crate) quick: bool,
 
@@ -112,7 +117,16 @@ impl Settings {
 
     /// Whether a part is wanted.
     pub(crate) fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+        if self.only.is_empty() {
+            return !(self.quick && NOT_QUICK.contains(&part));
+        }
+        self.only.contains(&part)
+    }
+
+    /// Clients of pgbench; its best counts. Within the second of the short form, 64 of them have hardly
+    /// begun.
+    pub(crate) fn floor_clients(&self) -> &'static [u32] {
+        if self.quick { &[1, 8, 32] } else { &[1, 8, 32, 64] }
     }
 
     /// Of a way to send heartbeats by so many callers.

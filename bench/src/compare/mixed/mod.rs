@@ -29,7 +29,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// Of the periods of a holder, one in so many begins with a done in place of a heartbeat.
 const CHURN: u32 = 20;
 const PERIODS: u32 = 6;
-const PERIODS_QUICK: u32 = 2;
+const PERIODS_QUICK: u32 = 1;
 /// Mints at the same time before it begins.
 const MINTERS: u32 = 64;
 /// Heartbeats begin so long after the last mint.
