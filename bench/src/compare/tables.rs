@@ -91,7 +91,7 @@ pub(crate) fn costs(turns: &Turns) -> Result<String> {
         let calls = charged.rounds.iter().map(|charge| charge.calls).sum();
         writeln!(
             out,
-            "| {what} | {} | {} | {:.2} | {:.2} | {} | {} | {} | {} | {} | {} |",
+            "| {what} | {} | {} | {:.3} | {:.3} | {} | {} | {} | {} | {} | {} |",
             charged.callers,
             grouped(float(calls)?),
             charged.wire.statements,
