@@ -9,7 +9,8 @@
 //! | at the end of the process | stopped at once and removed | stopped in good order and kept |
 //!
 //! Both listen on a Unix socket only, in a folder closed to other accounts, so that no port can be
-//! taken and no password is needed; [`Cluster::durable_over_tcp`], for measurements, is the exception.
+//! taken and no password is needed; those that are reached over TCP, for measurements and tests of
+//! encryption, are the exception.
 //! Both end with the process that started them, even by SIGKILL (`server`). Both work for root, who
 //! hands them to an unprivileged account (`account`).
 //!
@@ -87,8 +88,22 @@ impl Cluster {
     /// # Errors
     /// If no place, account or start can be had; a failed start shows the end of the server's log.
     pub fn ephemeral(programs: PostgresPrograms) -> Result<Self, ClusterError> {
+        Self::ephemeral_at(programs, None)
+    }
+
+    /// The same, reached over TCP as [`Cluster::durable_over_tcp`] is: for tests of encryption, of
+    /// which a Unix socket has none.
+    ///
+    /// # Errors
+    /// As for [`Cluster::ephemeral`]; a port that is taken is a failed start.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn ephemeral_over_tcp(programs: PostgresPrograms, port: u16) -> Result<Self, ClusterError> {
+        Self::ephemeral_at(programs, Some(port))
+    }
+
+    fn ephemeral_at(programs: PostgresPrograms, tcp: Option<u16>) -> Result<Self, ClusterError> {
         let account = Account::for_cluster()?;
-        let place = Place::ephemeral(&account)?;
+        let place = Place { tcp, ..Place::ephemeral(&account)? };
         let remover = Remover::start(&account, &place.folder)?;
         // Created, never opened: the folder is another account's already, who could have put a link
         // there.

@@ -1,15 +1,20 @@
-//! Connections: where the database is and the settings that every session has.
+//! Connections: where the database is, how the way there is encrypted ([`encryption`]), and the
+//! settings that every session has.
 //!
 //! A connection lives as long as it works. Whoever owns one drops it after a failure and asks for
 //! another; a database that is away therefore costs a refused connect, never a hang.
 
+mod encryption;
+mod parameters;
+mod unnamed;
+
 use super::error::TransactionError;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use encryption::Encryption;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
-use tokio_postgres::NoTls;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::TargetSessionAttrs;
 
 /// How long one attempt to connect may take, if the URL does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,27 +35,34 @@ pub const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone)]
 pub struct Database {
     config: tokio_postgres::Config,
+    encryption: Encryption,
 }
 
-/// The URL is not one that the driver understands.
+/// The URL is not one that can be used.
 #[derive(Debug, thiserror::Error)]
 #[error("not a Postgres URL: {problem}")]
 pub struct InvalidDatabaseUrl {
     problem: String,
 }
 
+impl InvalidDatabaseUrl {
+    fn new(problem: impl Into<String>) -> Self {
+        Self { problem: problem.into() }
+    }
+}
+
 impl Database {
-    /// Reads a Postgres URL (several hosts understood; one that takes no writes is passed over).
+    /// Reads a Postgres URL (several hosts understood; one that takes no writes is passed over), and
+    /// the file that its `sslrootcert` names. What each `sslmode` means is in ARCHITECTURE.md.
     pub fn parse(url: &str) -> Result<Self, InvalidDatabaseUrl> {
-        let mut config = tokio_postgres::Config::from_str(url)
-            .map_err(|error| InvalidDatabaseUrl { problem: error.to_string() })?;
+        let (url, asked) = parameters::split(url)?;
+        let mut config = tokio_postgres::Config::from_str(&url)
+            .map_err(|error| InvalidDatabaseUrl::new(error.to_string()))?;
         if config.get_hosts().is_empty() {
-            return Err(InvalidDatabaseUrl { problem: "it names no host".to_owned() });
+            return Err(InvalidDatabaseUrl::new("it names no host"));
         }
-        if config.get_ssl_mode() == SslMode::Require {
-            let problem = "sslmode=require, but this version speaks plain text only".to_owned();
-            return Err(InvalidDatabaseUrl { problem });
-        }
+        let encryption = Encryption::new(&asked, &config)?;
+        config.ssl_mode(encryption.mode);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
@@ -60,7 +72,7 @@ impl Database {
         // Whatever the URL says. What a standby shows is old, and of the transactions that write on
         // its primary it knows nothing.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        Ok(Self { config })
+        Ok(Self { config, encryption })
     }
 
     /// Opens a session under `application_name` with the timeouts of this page.
@@ -70,9 +82,10 @@ impl Database {
     ) -> Result<AsyncPgConnection, ConnectError> {
         let mut config = self.config.clone();
         config.application_name(application_name);
+        self.encryption.caution();
+        let tls = self.encryption.connector.clone();
         let opened = async {
-            let (client, connection) =
-                config.connect(NoTls).await.map_err(ConnectError::Refused)?;
+            let (client, connection) = config.connect(tls).await.map_err(ConnectError::Refused)?;
             let mut session = AsyncPgConnection::try_from_client_and_connection(client, connection)
                 .await
                 .map_err(ConnectError::Setup)?;
