@@ -2,7 +2,7 @@
 
 use super::settings::Settings;
 use crate::sql::Sql;
-use claim_server::{Config, LaneSettings, Server};
+use claim_server::{Config, ConnectionSettings, LaneSettings, Server, Transport};
 use claims::program::Shutdown;
 use claims::store::Database;
 use claims::testing::TestDatabase;
@@ -45,6 +45,8 @@ impl Ground {
             outage_grace: Duration::from_secs(30),
             shutdown_grace: Duration::ZERO,
             lanes: LaneSettings::default(),
+            transport: Transport::default(),
+            connections: ConnectionSettings::default(),
         };
         let server = runtime.block_on(Server::bind(config)).unwrap();
         let address = format!("http://{}", server.address());

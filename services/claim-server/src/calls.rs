@@ -12,7 +12,7 @@ pub(crate) mod admission;
 pub(crate) mod deadline;
 pub(crate) mod drain;
 pub(crate) mod malformed;
-mod method;
+pub(crate) mod method;
 pub(crate) mod span;
 
 use crate::status;

@@ -1,6 +1,8 @@
 //! Every setting of `claim-server serve`, its default, and what goes wrong when it is off. All are
 //! checked before anything binds.
 
+use crate::entrance::ConnectionSettings;
+use crate::transport::{Transport, TransportSettings};
 use claims::program::{LogFormat, WrongSetting, database_from_environment, parse_length};
 use claims::store::{Database, StoreSettings};
 use clap::Args;
@@ -22,8 +24,8 @@ const SHUTDOWN_GRACE_MAX: Duration = Duration::from_secs(10 * 60);
 pub struct ServeSettings {
     /// Where the gRPC services listen: IP address and port
     ///
-    /// Port 0 takes a free one; the ready line tells which. On 0.0.0.0 everybody who
-    /// reaches this machine reaches the service, which asks for no credentials.
+    /// Port 0 takes a free one; the ready line tells which. An address that other machines reach,
+    /// such as 0.0.0.0, needs CLAIM_TLS_CERT, or CLAIM_ALLOW_PLAINTEXT if plain text is meant.
     #[arg(
         long,
         env = "CLAIM_LISTEN",
@@ -74,6 +76,14 @@ pub struct ServeSettings {
     /// How calls share connections and transactions.
     #[command(flatten)]
     pub lanes: LaneSettings,
+
+    /// Encryption of the gRPC listener.
+    #[command(flatten)]
+    pub transport: TransportSettings,
+
+    /// Bounds of its connections.
+    #[command(flatten)]
+    pub connections: ConnectionSettings,
 
     /// The form of the log.
     #[command(flatten)]
@@ -202,6 +212,10 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// How calls share connections and transactions.
     pub lanes: LaneSettings,
+    /// How the connections of the gRPC services are carried.
+    pub transport: Transport,
+    /// Their bounds.
+    pub connections: ConnectionSettings,
 }
 
 impl ServeSettings {
@@ -231,6 +245,8 @@ impl ServeSettings {
             outage_grace: self.outage_grace,
             shutdown_grace: self.shutdown_grace,
             lanes: self.lanes,
+            transport: self.transport.check(self.listen)?,
+            connections: self.connections.check()?,
         })
     }
 }

@@ -86,11 +86,12 @@ fn find_database(arguments: &DevArgs) -> Result<(Option<String>, Option<Cluster>
 fn say_ready(server: &Server, url: Option<&str>) {
     let address = server.address();
     let database = url.unwrap_or("the one of DATABASE_URL");
+    let how = if server.is_encrypted() { "-cacert authority.pem" } else { "-plaintext" };
     // If nobody reads it, everything runs all the same.
     let _ = writeln!(
         io::stdout(),
         "claim-server dev is ready on {address} (database: {database}); try: \
-         grpcurl -plaintext -d '{{\"entity_url\": \"/chat/a\", \"consumer_id\": \"w_1\"}}' \
+         grpcurl {how} -d '{{\"entity_url\": \"/chat/a\", \"consumer_id\": \"w_1\"}}' \
          {address} claim.v1.ClaimService/Mint"
     );
 }

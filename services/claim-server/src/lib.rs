@@ -2,7 +2,8 @@
 //! store's answer back to a message, a refusal to a status. What a claim is and how it may change
 //! is the business of the crate `claims`.
 //!
-//! The way of a call: `entrance` (connections, and who may come in) → `calls` (span, drain, deadline,
+//! The way of a call: `transport` (encryption, certificates) → `entrance` (connections, and who may
+//! come in) → `calls` (span, drain, deadline,
 //! panics, malformed bytes) → the handler in `claim_service` → `wire::request` → the store →
 //! `wire::answer`, or `status` for a no.
 //!
@@ -20,13 +21,17 @@ mod jitter;
 mod keep_alive;
 mod liveness;
 mod page_token;
+mod peer;
 mod probes;
 mod reason;
 pub mod server;
 mod status;
 mod subject;
+mod transport;
 mod watches;
 mod wire;
 
 pub use config::{Config, LaneSettings};
+pub use entrance::ConnectionSettings;
 pub use server::{Server, ServerError};
+pub use transport::{ClientAuth, Transport, TransportSettings};

@@ -26,7 +26,8 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CLAIM_COMMI
 /// What only the environment says; shown with the help of each subcommand that reads it.
 const ENVIRONMENT: &str = "\
 Environment without flags:
-  DATABASE_URL       The database, postgres://user:password@host/name; several hosts are understood
+  DATABASE_URL       The database, postgres://user:password@host/name; several hosts are understood,
+                     and sslmode and sslrootcert: verify-full and a file verify who is there
   DATABASE_URL_FILE  File that holds it, instead
   RUST_LOG           What is logged, as in `info,claim_server=debug` (each call is told at debug)";
 
@@ -108,7 +109,7 @@ async fn try_serve(config: Config) -> Result<(), Box<dyn Error>> {
     let shutdown = Shutdown::on_signals()?;
     let server = Server::bind(config).await?;
     // The ready line, for whoever started the program. If nobody reads it, it serves all the same.
-    let _ = writeln!(io::stdout(), "claim-server listening on http://{}", server.address());
+    let _ = writeln!(io::stdout(), "claim-server listening on {}", server.url());
     server.run(shutdown).await?;
     Ok(())
 }

@@ -7,9 +7,12 @@ use crate::calls::admission::Admission;
 use crate::calls::drain::Drain;
 use crate::claim_service::Claims;
 use crate::config::Config;
-use crate::entrance::Entrance;
+use crate::entrance::{ConnectionSettings, Entrance};
 use crate::health::{Health, Readiness};
 use crate::keep_alive::KeepAlives;
+use crate::transport::Transport;
+use crate::transport::door::Door;
+use crate::transport::reload::Reload;
 use crate::watches::Watches;
 use crate::{liveness, probes};
 use claim_proto::v1::claim_admin_service_server::ClaimAdminServiceServer;
@@ -85,6 +88,18 @@ impl Server {
         self.address
     }
 
+    /// Whether connections to it are encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.config.transport.is_encrypted()
+    }
+
+    /// The address as a URL, which tells whether it is encrypted.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.config.transport.scheme(), self.address)
+    }
+
     /// Where `/livez` and `/readyz` are.
     #[must_use]
     pub fn probes_address(&self) -> SocketAddr {
@@ -107,7 +122,9 @@ impl Server {
         let herald = tokio::spawn(keep_alives.herald());
         let watches = Watches::new(store.events().clone(), drain.clone());
         let routes = routes(&store, keep_alives, watches)?.add_service(health_service).prepare();
-        let entrance = entrance(&store, routes, &drain);
+        config.transport.caution(address);
+        let (door, reload) = door(config.transport);
+        let entrance = entrance(door, config.connections, &store, routes, &drain);
         let grpc = tokio::spawn(entrance.serve(grpc, close.clone()));
         tracing::info!(%address, "gRPC is served on {address}, probes on {probes_address}");
 
@@ -120,6 +137,7 @@ impl Server {
         signer.abort();
         herald.abort();
         probes.abort();
+        reload.abort();
         ended
     }
 }
@@ -154,11 +172,26 @@ fn routes(
         .add_service(reflection().build_v1alpha().map_err(ServerError::Reflection)?))
 }
 
+/// The way in for connections, and the task that keeps its certificates new.
+fn door(transport: Transport) -> (Door, JoinHandle<()>) {
+    let Transport(Some(encrypted)) = transport else {
+        return (Door::Open, tokio::spawn(async {}));
+    };
+    let reload = Reload::new(encrypted);
+    (Door::guarded(reload.current()), tokio::spawn(reload.run()))
+}
+
 /// Everything that a call meets on its way to the services.
-fn entrance(store: &ClaimStore, routes: Routes, drain: &Drain) -> Entrance {
+fn entrance(
+    door: Door,
+    limits: ConnectionSettings,
+    store: &ClaimStore,
+    routes: Routes,
+    drain: &Drain,
+) -> Entrance {
     let store = store.clone();
     let admission = Admission::new(move || store.refuses_mints(), drain.clone());
-    Entrance::new(admission, CallLayer::new(drain.clone()).layer(routes))
+    Entrance::new(door, limits, admission, CallLayer::new(drain.clone()).layer(routes))
 }
 
 async fn serve_probes(listener: TcpListener, readiness: watch::Receiver<Readiness>) {

@@ -1,6 +1,7 @@
 //! Real programs on a real Postgres, and what cuts the lines between them.
 #![allow(dead_code, reason = "each test program uses its share")]
 
+pub(crate) mod certificates;
 pub(crate) mod event_tokens;
 pub(crate) mod holders;
 pub(crate) mod limits;
@@ -65,7 +66,7 @@ impl Server {
         let ready = tokio::time::timeout(PATIENCE, stdout.next_line());
         let line = ready.await.expect("a ready line in time").expect("a pipe");
         let line = line.unwrap_or_else(|| panic!("no ready line: {}", log.lock().expect("a log")));
-        let (_, address) = line.rsplit_once("http://").expect("an address in the ready line");
+        let (_, address) = line.rsplit_once("://").expect("an address in the ready line");
         Self { address: address.parse().expect("an address"), child, log }
     }
 

@@ -40,7 +40,7 @@ pub struct Database {
 
 /// The URL is not one that can be used.
 #[derive(Debug, thiserror::Error)]
-#[error("not a Postgres URL: {problem}")]
+#[error("not a Postgres URL that can be used: {problem}")]
 pub struct InvalidDatabaseUrl {
     problem: String,
 }
@@ -53,7 +53,7 @@ impl InvalidDatabaseUrl {
 
 impl Database {
     /// Reads a Postgres URL (several hosts understood; one that takes no writes is passed over), and
-    /// the file that its `sslrootcert` names. What each `sslmode` means is in ARCHITECTURE.md.
+    /// the file that its `sslrootcert` names. What each `sslmode` means is in `docs/encryption.md`.
     pub fn parse(url: &str) -> Result<Self, InvalidDatabaseUrl> {
         let (url, asked) = parameters::split(url)?;
         let mut config = tokio_postgres::Config::from_str(&url)
