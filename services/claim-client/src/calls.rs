@@ -1,6 +1,7 @@
 //! Calls with one answer: each has a deadline, and is repeated within it as long as nobody has
 //! answered. Every call of the contract is safe to repeat with the same arguments.
 
+use crate::bearer::Bearer;
 use crate::error::Error;
 use crate::limits::ATTEMPT_TIMEOUT;
 use crate::retry::{Backoff, chance, may_help_elsewhere};
@@ -10,11 +11,12 @@ use claim_proto::v1::claim_service_client::ClaimServiceClient;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-/// A client over one connection.
-pub(crate) type Wire = ClaimServiceClient<Channel>;
+/// A client over one connection, with the token by which servers know it.
+pub(crate) type Wire = ClaimServiceClient<InterceptedService<Channel, Bearer>>;
 
 /// An answer, and when the attempt that got it was sent: what the answer promises counts from there.
 #[derive(Debug)]
@@ -56,7 +58,7 @@ impl Calls {
             let mut request = Request::new(ask.clone());
             // The server gives up too, and tells so.
             request.set_timeout(patience);
-            let attempt = call(Wire::new(picked.channel.clone()), request);
+            let attempt = call(picked.wire(), request);
             let verdict = match timeout(patience, attempt).await {
                 Ok(Ok(answer)) => return Ok(Answered { sent_at, answer: answer.into_inner() }),
                 Ok(Err(status)) => Verdict::of(&status),

@@ -52,6 +52,7 @@
 //! virtual machines are when they are moved or saved. A holder that wakes up may take its lease for
 //! running until its first heartbeat is answered. The store refuses it all the same.
 
+mod bearer;
 mod calls;
 mod client;
 mod done;

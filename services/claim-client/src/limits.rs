@@ -43,6 +43,11 @@ pub(crate) const ANSWER_QUEUE: usize = 1024;
 pub(crate) const FLIGHT_AGE_MAX: Duration = Duration::from_secs(60);
 /// Silence after which a watch counts as broken: the contract has a checkpoint every 15 s.
 pub(crate) const WATCH_SILENCE_MAX: Duration = Duration::from_secs(20);
+/// How often a file with a bearer token is read again, at most: a token is replaced long before the one
+/// before it is over.
+pub(crate) const BEARER_FILE_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest bearer token: servers take no longer headers.
+pub(crate) const BEARER_BYTES_MAX: usize = 16 * 1024 - 512;
 /// Longest progress note (`api.md`).
 pub(crate) const PROGRESS_BYTES_MAX: usize = 256;
 

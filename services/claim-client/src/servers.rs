@@ -4,6 +4,9 @@
 //! silent, the next one is asked, over a fresh connection; after the last comes the first. With one
 //! address that still means a fresh connection, which a balancer may lead to another server.
 
+use crate::bearer::Bearer;
+use crate::calls::Wire;
+use claim_proto::v1::claim_service_client::ClaimServiceClient;
 use std::sync::{Mutex, PoisonError};
 use tonic::transport::{Channel, Endpoint};
 
@@ -12,6 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 pub(crate) struct Servers {
     /// Not empty.
     endpoints: Vec<Endpoint>,
+    bearer: Bearer,
     present: Mutex<Present>,
 }
 
@@ -27,16 +31,18 @@ struct Present {
 /// A connection to the server that was the present one when it was picked.
 #[derive(Clone, Debug)]
 pub(crate) struct Picked {
-    pub(crate) channel: Channel,
+    channel: Channel,
+    bearer: Bearer,
     pub(crate) address: String,
     generation: u64,
 }
 
 impl Servers {
-    /// These, beginning with the one of that number: clients that begin anywhere share the work.
-    pub(crate) fn new(endpoints: Vec<Endpoint>, first: usize) -> Self {
+    /// These, beginning with the one of that number: clients that begin anywhere share the work. They
+    /// know the client by that token.
+    pub(crate) fn new(endpoints: Vec<Endpoint>, bearer: Bearer, first: usize) -> Self {
         let present = Present { server: first % endpoints.len(), generation: 0, channel: None };
-        Self { endpoints, present: Mutex::new(present) }
+        Self { endpoints, bearer, present: Mutex::new(present) }
     }
 
     /// How many there are.
@@ -50,7 +56,9 @@ impl Servers {
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         let endpoint = &self.endpoints[present.server];
         let channel = present.channel.get_or_insert_with(|| endpoint.connect_lazy()).clone();
-        Picked { channel, address: endpoint.uri().to_string(), generation: present.generation }
+        let bearer = self.bearer.clone();
+        let address = endpoint.uri().to_string();
+        Picked { channel, bearer, address, generation: present.generation }
     }
 
     /// Goes on to the next server, unless somebody has done so since `picked` was picked.
@@ -64,13 +72,25 @@ impl Servers {
     }
 }
 
+impl Picked {
+    /// To make calls with.
+    pub(crate) fn wire(&self) -> Wire {
+        ClaimServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// Whether the server may know the next call by another token.
+    pub(crate) fn may_be_known_again(&self) -> bool {
+        self.bearer.may_change()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn servers(count: usize) -> Servers {
         let endpoint = |n| Endpoint::from_shared(format!("http://127.0.0.1:{n}")).unwrap();
-        Servers::new((1..=count).map(endpoint).collect(), 0)
+        Servers::new((1..=count).map(endpoint).collect(), Bearer::default(), 0)
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Settings of a client, checked before anything is started.
 
+use crate::bearer::Bearer;
 use crate::calls::Calls;
 use crate::client::Client;
 use crate::io_thread::IoThread;
@@ -9,7 +10,9 @@ use crate::limits::{
 };
 use crate::servers::Servers;
 use crate::tls::Tls;
+use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::Endpoint;
@@ -20,8 +23,25 @@ use tonic::transport::Endpoint;
 pub struct ClientBuilder {
     addresses: Vec<String>,
     tls: Option<Tls>,
+    bearer: Option<Token>,
     call_deadline: Duration,
     write_margin_percent: u32,
+}
+
+/// Where the bearer token comes from.
+#[derive(Clone)]
+enum Token {
+    Fixed(String),
+    File(PathBuf),
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(_) => f.write_str("Fixed(<redacted>)"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
 }
 
 /// A setting that cannot be used.
@@ -42,6 +62,9 @@ pub enum WrongSetting {
     /// Certificates or keys cannot be used.
     #[error("TLS cannot be set up")]
     Tls(#[source] tonic::transport::Error),
+    /// The bearer token cannot be read or sent.
+    #[error("the bearer token cannot be used")]
+    BearerToken(#[source] io::Error),
     /// No call could be made within it, or it is no limit.
     #[error("a call deadline of {0:?} is not between 1 ms and {CALL_DEADLINE_MAX:?}")]
     CallDeadline(Duration),
@@ -58,6 +81,7 @@ impl ClientBuilder {
         Self {
             addresses: addresses.into_iter().map(Into::into).collect(),
             tls: None,
+            bearer: None,
             call_deadline: CALL_DEADLINE_DEFAULT,
             write_margin_percent: WRITE_MARGIN_PERCENT_DEFAULT,
         }
@@ -66,6 +90,21 @@ impl ClientBuilder {
     /// Encrypts; every address must then be `https://`.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Sends that bearer token with every call, for servers that know their callers by tokens. It can
+    /// be read on the way by anybody where calls are not encrypted.
+    pub fn bearer_token(mut self, token: impl Into<String>) -> Self {
+        self.bearer = Some(Token::Fixed(token.into()));
+        self
+    }
+
+    /// Sends the bearer token in that file with every call. The file is read again about every second
+    /// while calls are made, so that a token which is replaced in time never stops them; the tokens of
+    /// Kubernetes' service accounts are kept so.
+    pub fn bearer_token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.bearer = Some(Token::File(path.into()));
         self
     }
 
@@ -105,7 +144,13 @@ impl ClientBuilder {
         let endpoints = self.addresses.iter().map(|address| endpoint(address, tls));
         let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
         let first = fastrand::usize(..endpoints.len());
-        let servers = Arc::new(Servers::new(endpoints, first));
+        let bearer = match &self.bearer {
+            None => Ok(Bearer::default()),
+            Some(Token::Fixed(token)) => Bearer::fixed(token),
+            Some(Token::File(path)) => Bearer::file(path.clone()),
+        };
+        let bearer = bearer.map_err(WrongSetting::BearerToken)?;
+        let servers = Arc::new(Servers::new(endpoints, bearer, first));
         let calls = Calls::new(Arc::clone(&servers), self.call_deadline);
         let io = IoThread::start().map_err(WrongSetting::Thread)?;
         Ok(Client::start(io, servers, calls, self.write_margin_percent))
@@ -149,6 +194,15 @@ mod tests {
             let refusal = refusal(ClientBuilder::new(["http://127.0.0.1:1", address]));
             assert!(refusal.starts_with(address), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_sent_is_refused_and_never_shown() {
+        let builder = ClientBuilder::new(["http://a"]).bearer_token("two words");
+        assert!(!format!("{builder:?}").contains("two words"));
+        assert_eq!(refusal(builder), "the bearer token cannot be used");
+        let builder = ClientBuilder::new(["http://a"]).bearer_token_file("/nowhere/at/all");
+        assert_eq!(refusal(builder), "the bearer token cannot be used");
     }
 
     #[test]

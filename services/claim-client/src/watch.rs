@@ -4,7 +4,6 @@
 //! at another server if its own fails, drains or is silent. So its caller misses nothing and sees
 //! nothing twice, as the contract has it (E2), however often the line is cut.
 
-use crate::calls::Wire;
 use crate::client::Client;
 use crate::error::Error;
 use crate::limits::WATCH_SILENCE_MAX;
@@ -33,11 +32,13 @@ pub struct EventWatch {
     ask: v1::WatchClaimEventsRequest,
     stream: Option<(Picked, Streaming<v1::WatchClaimEventsResponse>)>,
     backoff: Backoff,
+    /// It was given something since it was last refused for who asks.
+    is_known: bool,
 }
 
 impl EventWatch {
     pub(crate) fn new(client: Client, ask: v1::WatchClaimEventsRequest) -> Self {
-        Self { client, ask, stream: None, backoff: Backoff::default() }
+        Self { client, ask, stream: None, backoff: Backoff::default(), is_known: false }
     }
 
     /// Up to here all was given: where another watch, or another process, can go on. None before the
@@ -92,6 +93,7 @@ impl EventWatch {
             }
         };
         self.backoff.reset();
+        self.is_known = true;
         Some(item)
     }
 
@@ -101,6 +103,13 @@ impl EventWatch {
         let failure = match verdict {
             // What it was given is known; it goes on from there at once.
             Verdict::Refused(Refusal::WatcherTooSlow) => return Ok(()),
+            // The token was over. The next stream is opened with the one that has replaced it.
+            Verdict::Refused(Refusal::Unauthenticated)
+                if self.is_known && picked.may_be_known_again() =>
+            {
+                self.is_known = false;
+                return Ok(());
+            }
             Verdict::Refused(refusal) => return Err(Error::Refused(refusal)),
             Verdict::Failed(failure) => return Err(Error::Failed(failure)),
             Verdict::Again(failure) => failure,
@@ -121,7 +130,7 @@ pub(crate) async fn open(
     picked: Picked,
     ask: v1::WatchClaimEventsRequest,
 ) -> (Picked, Result<Streaming<v1::WatchClaimEventsResponse>, Status>) {
-    let mut wire = Wire::new(picked.channel.clone());
+    let mut wire = picked.wire();
     let opening = timeout(WATCH_SILENCE_MAX, wire.watch_claim_events(ask)).await;
     let opened = match opening {
         Ok(answer) => answer.map(tonic::Response::into_inner),

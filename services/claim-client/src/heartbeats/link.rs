@@ -46,7 +46,7 @@ impl Link {
     ) -> Self {
         let picked = servers.pick();
         let (requests, mut outgoing) = mpsc::channel(SEND_QUEUE);
-        let wire = Wire::new(picked.channel.clone());
+        let wire = picked.wire();
         let outgoing = poll_fn(move |context| outgoing.poll_recv(context));
         let reader = tokio::spawn(async move {
             let status = read(number, wire, outgoing, &news).await.err().map(Box::new);

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tonic::Status;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
+use tonic::{Request, Status};
 
 /// A call as the server got it.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub(crate) struct Seen {
     pub(crate) beats: Mutex<Vec<Beat>>,
     pub(crate) calls: Mutex<Vec<Called>>,
     pub(crate) streams: Mutex<Vec<Answers>>,
+    /// The `authorization` of each call and stream, in their order.
+    pub(crate) authorizations: Mutex<Vec<Option<String>>>,
     /// The length of each claim's lease, by consumer and epoch.
     pub(crate) leases: Mutex<HashMap<(String, i64), Duration>>,
     /// How many write tokens were given out.
@@ -68,7 +70,14 @@ impl Stage {
         let address = listener.local_addr().expect("an address");
         let (script, seen) = (Script::default(), Arc::new(Seen::default()));
         let service = Service { script: script.clone(), seen: seen.clone() };
-        let routes = server.add_service(ClaimServiceServer::new(service));
+        let noted = seen.clone();
+        let note = move |asked: Request<()>| {
+            let header = asked.metadata().get("authorization");
+            let header = header.map(|value| value.to_str().expect("a text").to_owned());
+            noted.authorizations.lock().expect("no panic holds it").push(header);
+            Ok(asked)
+        };
+        let routes = server.add_service(ClaimServiceServer::with_interceptor(service, note));
         let serving = routes.serve_with_incoming(TcpIncoming::from(listener));
         let task = tokio::spawn(async move { serving.await.expect("it serves") });
         Self { address, script, seen, task }
@@ -97,6 +106,11 @@ impl Stage {
     /// How often that method was called.
     pub(crate) fn count(&self, method: &str) -> usize {
         self.calls().iter().filter(|call| call.method == method).count()
+    }
+
+    /// What each call and stream so far had as its `authorization`.
+    pub(crate) fn authorizations(&self) -> Vec<Option<String>> {
+        self.seen.authorizations.lock().expect("no panic holds it").clone()
     }
 
     /// How many streams were opened so far.
