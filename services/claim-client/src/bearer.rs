@@ -33,6 +33,7 @@ type Header = MetadataValue<Ascii>;
 struct TokenFile {
     path: PathBuf,
     header: Header,
+    edition: u64,
     read_at: Instant,
     is_broken: bool,
 }
@@ -46,13 +47,24 @@ impl Bearer {
     /// The one in that file, whenever it is sent.
     pub(crate) fn file(path: PathBuf) -> io::Result<Self> {
         let header = header(&fs::read_to_string(&path)?)?;
-        let file = TokenFile { path, header, read_at: Instant::now(), is_broken: false };
+        let read_at = Instant::now();
+        let file = TokenFile { path, header, edition: 0, read_at, is_broken: false };
         Ok(Self(Kind::File(Arc::new(Mutex::new(file)))))
     }
 
-    /// Whether another try may go with another token.
-    pub(crate) fn may_change(&self) -> bool {
-        matches!(self.0, Kind::File(_))
+    /// Which of its tokens it has: the number grows whenever there is another.
+    pub(crate) fn edition(&self) -> u64 {
+        match &self.0 {
+            Kind::None | Kind::Fixed(_) => 0,
+            Kind::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).edition,
+        }
+    }
+
+    /// Reads the token again before its time, because one was refused.
+    pub(crate) fn read_again(&self) {
+        if let Kind::File(file) = &self.0 {
+            file.lock().unwrap_or_else(PoisonError::into_inner).read(Instant::now());
+        }
     }
 
     fn header(&self) -> Option<Header> {
@@ -72,19 +84,27 @@ impl TokenFile {
     /// the last token, which may still be good.
     fn present(&mut self, now: Instant) -> Header {
         if now.duration_since(self.read_at) >= BEARER_FILE_INTERVAL {
-            self.read_at = now;
-            let read = fs::read_to_string(&self.path).and_then(|token| header(&token));
-            let was_broken = std::mem::replace(&mut self.is_broken, read.is_err());
-            match read {
-                Ok(header) => self.header = header,
-                Err(error) if !was_broken => {
-                    let path = self.path.display();
-                    tracing::warn!(%error, "the bearer token in {path} cannot be read: {error}");
-                }
-                Err(_) => {}
-            }
+            self.read(now);
         }
         self.header.clone()
+    }
+
+    fn read(&mut self, now: Instant) {
+        self.read_at = now;
+        let read = fs::read_to_string(&self.path).and_then(|token| header(&token));
+        let was_broken = std::mem::replace(&mut self.is_broken, read.is_err());
+        match read {
+            Ok(header) if header != self.header => {
+                self.header = header;
+                self.edition += 1;
+            }
+            Ok(_) => {}
+            Err(error) if !was_broken => {
+                let path = self.path.display();
+                tracing::warn!(%error, "the bearer token in {path} cannot be read: {error}");
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -136,6 +156,23 @@ mod tests {
             let error = Bearer::fixed(token).unwrap_err().to_string();
             assert!(token.trim().is_empty() || !error.contains(token), "{error}");
         }
+    }
+
+    #[test]
+    fn only_another_token_in_the_file_makes_another_edition() {
+        let path = std::env::temp_dir().join(format!("claim-bearer-{}", std::process::id()));
+        fs::write(&path, "first").unwrap();
+        let bearer = Bearer::file(path.clone()).unwrap();
+        let mut editions = vec![];
+        for text in ["first", "second", "second\n", "third"] {
+            fs::write(&path, text).unwrap();
+            bearer.read_again();
+            editions.push(bearer.edition());
+        }
+        fs::remove_file(&path).unwrap();
+        bearer.read_again();
+        editions.push(bearer.edition());
+        assert_eq!(editions, [0, 1, 1, 2, 2]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::bearer::Bearer;
 use crate::error::Error;
 use crate::limits::ATTEMPT_TIMEOUT;
+use crate::refusal::Refusal;
 use crate::retry::{Backoff, chance, may_help_elsewhere};
 use crate::servers::Servers;
 use crate::verdict::Verdict;
@@ -65,6 +66,10 @@ impl Calls {
                 Err(_) => Verdict::no_answer(),
             };
             let failure = match verdict {
+                // The token was over, and there is the one that has replaced it.
+                Verdict::Refused(Refusal::Unauthenticated) if picked.has_another_token() => {
+                    continue;
+                }
                 Verdict::Refused(refusal) => return Err(Error::Refused(refusal)),
                 Verdict::Failed(failure) => return Err(Error::Failed(failure)),
                 Verdict::Again(failure) => failure,

@@ -33,6 +33,8 @@ struct Present {
 pub(crate) struct Picked {
     channel: Channel,
     bearer: Bearer,
+    /// Which token its calls have.
+    edition: u64,
     pub(crate) address: String,
     generation: u64,
 }
@@ -56,9 +58,9 @@ impl Servers {
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         let endpoint = &self.endpoints[present.server];
         let channel = present.channel.get_or_insert_with(|| endpoint.connect_lazy()).clone();
-        let bearer = self.bearer.clone();
+        let (bearer, edition) = (self.bearer.clone(), self.bearer.edition());
         let address = endpoint.uri().to_string();
-        Picked { channel, bearer, address, generation: present.generation }
+        Picked { channel, bearer, edition, address, generation: present.generation }
     }
 
     /// Goes on to the next server, unless somebody has done so since `picked` was picked.
@@ -78,9 +80,10 @@ impl Picked {
         ClaimServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
-    /// Whether the server may know the next call by another token.
-    pub(crate) fn may_be_known_again(&self) -> bool {
-        self.bearer.may_change()
+    /// After a server did not know the client: whether the next call has another token.
+    pub(crate) fn has_another_token(&self) -> bool {
+        self.bearer.read_again();
+        self.bearer.edition() != self.edition
     }
 }
 

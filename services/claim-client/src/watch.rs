@@ -32,13 +32,11 @@ pub struct EventWatch {
     ask: v1::WatchClaimEventsRequest,
     stream: Option<(Picked, Streaming<v1::WatchClaimEventsResponse>)>,
     backoff: Backoff,
-    /// It was given something since it was last refused for who asks.
-    is_known: bool,
 }
 
 impl EventWatch {
     pub(crate) fn new(client: Client, ask: v1::WatchClaimEventsRequest) -> Self {
-        Self { client, ask, stream: None, backoff: Backoff::default(), is_known: false }
+        Self { client, ask, stream: None, backoff: Backoff::default() }
     }
 
     /// Up to here all was given: where another watch, or another process, can go on. None before the
@@ -93,7 +91,6 @@ impl EventWatch {
             }
         };
         self.backoff.reset();
-        self.is_known = true;
         Some(item)
     }
 
@@ -104,10 +101,7 @@ impl EventWatch {
             // What it was given is known; it goes on from there at once.
             Verdict::Refused(Refusal::WatcherTooSlow) => return Ok(()),
             // The token was over. The next stream is opened with the one that has replaced it.
-            Verdict::Refused(Refusal::Unauthenticated)
-                if self.is_known && picked.may_be_known_again() =>
-            {
-                self.is_known = false;
+            Verdict::Refused(Refusal::Unauthenticated) if picked.has_another_token() => {
                 return Ok(());
             }
             Verdict::Refused(refusal) => return Err(Error::Refused(refusal)),

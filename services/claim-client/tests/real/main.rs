@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "the long ones print what they saw")]
 
 mod example;
+mod known;
 mod losing;
 mod lost_answers;
 mod many;

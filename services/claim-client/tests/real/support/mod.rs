@@ -5,7 +5,7 @@ pub(crate) mod line;
 pub(crate) mod operator;
 pub(crate) mod programs;
 
-use claim_client::{ClaimGuard, ClaimId, Client, HoldState, MintRequest};
+use claim_client::{ClaimGuard, ClaimId, Client, HoldState, MintRequest, Refusal};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -57,4 +57,16 @@ pub(crate) async fn heard(client: &Client, guard: &ClaimGuard) {
 /// Whether writing is allowed now.
 pub(crate) fn may_write(guard: &ClaimGuard) -> bool {
     matches!(guard.state(), HoldState::Writing { .. })
+}
+
+/// Waits until the service does not know a client any more.
+pub(crate) async fn eventually_refused(client: &Client, claim: &ClaimId) {
+    in_time("a client that is not known", async {
+        while !client.get_claim(claim).await.is_err_and(|error| {
+            error.refusal().is_some_and(|refusal| *refusal == Refusal::Unauthenticated)
+        }) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
 }

@@ -22,12 +22,22 @@ impl Server {
 
     /// Starts one at that address, and waits until it is ready.
     pub(crate) async fn start_at(database_url: &str, address: &str) -> Self {
+        Self::start_with(database_url, address, &[]).await
+    }
+
+    /// As [`Server::start_at`], with more environment.
+    pub(crate) async fn start_with(
+        database_url: &str,
+        address: &str,
+        environment: &[(&str, &Path)],
+    ) -> Self {
         let mut child = Command::new(program("claim-server"))
             .arg("serve")
             .env("DATABASE_URL", database_url)
             .env("CLAIM_LISTEN", address)
             .env("CLAIM_METRICS_LISTEN", "127.0.0.1:0")
             .env("RUST_LOG", "off")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
