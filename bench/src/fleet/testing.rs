@@ -2,7 +2,7 @@
 
 use super::settings::Settings;
 use crate::sql::Sql;
-use claim_server::{Config, ConnectionSettings, LaneSettings, Server, Transport};
+use claim_server::{AccessConfig, Config, ConnectionSettings, LaneSettings, Server, Transport};
 use claims::program::Shutdown;
 use claims::store::Database;
 use claims::testing::TestDatabase;
@@ -47,6 +47,7 @@ impl Ground {
             lanes: LaneSettings::default(),
             transport: Transport::default(),
             connections: ConnectionSettings::default(),
+            access: AccessConfig::default(),
         };
         let server = runtime.block_on(Server::bind(config)).unwrap();
         let address = format!("http://{}", server.address());

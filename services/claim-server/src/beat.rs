@@ -2,7 +2,6 @@
 //! same time are renewed together, and each has an answer of its own.
 
 use crate::status;
-use crate::wire::InvalidFields;
 use crate::wire::stream::Outcome;
 use claims::domain::{Heartbeat, Renewal};
 use claims::store::{ClaimStore, StoreError};
@@ -28,12 +27,12 @@ pub(crate) async fn one(store: &ClaimStore, heartbeat: Heartbeat, until: Instant
 /// be answered keeps no other from its answer.
 pub(crate) async fn all(
     store: &ClaimStore,
-    batch: Vec<Result<Heartbeat, InvalidFields>>,
+    batch: Vec<Result<Heartbeat, Status>>,
     until: Instant,
 ) -> Vec<Outcome> {
     let each = batch.into_iter().map(async |heartbeat| match heartbeat {
         Ok(heartbeat) => outcome(one(store, heartbeat, until).await),
-        Err(fields) => invalid(&fields),
+        Err(status) => refused(&status),
     });
     join_all(each).await
 }
@@ -47,11 +46,7 @@ pub(crate) fn outcome(answer: Answer) -> Outcome {
     }
 }
 
-/// What becomes of a heartbeat whose fields do not fit their limits.
-pub(crate) fn invalid(fields: &InvalidFields) -> Outcome {
-    refused(&status::invalid(fields))
-}
-
-fn refused(status: &Status) -> Outcome {
+/// What becomes of a heartbeat that never reaches the store.
+pub(crate) fn refused(status: &Status) -> Outcome {
     Err(status::told(status))
 }

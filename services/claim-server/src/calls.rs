@@ -3,18 +3,21 @@
 //! 1. [`span`]: one span for the call, and one line of log at its end, or where a stream begins.
 //! 2. [`drain`]: once the server drains, new calls are turned away.
 //! 3. [`deadline`]: a call has a limited time, its caller's or ours.
-//! 4. A panic is caught and answered as a fault of ours.
-//! 5. [`malformed`]: bytes that are no request are the caller's fault, not ours.
+//! 4. [`caller`]: who calls, by what credentials; nobody else is heard.
+//! 5. A panic is caught and answered as a fault of ours.
+//! 6. [`malformed`]: bytes that are no request are the caller's fault, not ours.
 //!
 //! Each is a function in a file of its own; [`Calls`] is the only tower service.
 
 pub(crate) mod admission;
+mod caller;
 pub(crate) mod deadline;
 pub(crate) mod drain;
 pub(crate) mod malformed;
 pub(crate) mod method;
 pub(crate) mod span;
 
+use crate::access::Access;
 use crate::status;
 use deadline::Deadline;
 use drain::Drain;
@@ -33,12 +36,13 @@ use tower::{Layer, Service};
 #[derive(Clone)]
 pub(crate) struct CallLayer {
     drain: Drain,
+    access: Access,
 }
 
 impl CallLayer {
-    /// Calls are counted by `drain` and turned away once it has begun.
-    pub(crate) fn new(drain: Drain) -> Self {
-        Self { drain }
+    /// Calls are counted by `drain` and turned away once it has begun; `access` says who may call.
+    pub(crate) fn new(drain: Drain, access: Access) -> Self {
+        Self { drain, access }
     }
 }
 
@@ -46,7 +50,7 @@ impl<S> Layer<S> for CallLayer {
     type Service = Calls<S>;
 
     fn layer(&self, services: S) -> Calls<S> {
-        Calls { services, drain: self.drain.clone() }
+        Calls { services, drain: self.drain.clone(), access: self.access.clone() }
     }
 }
 
@@ -55,6 +59,7 @@ impl<S> Layer<S> for CallLayer {
 pub(crate) struct Calls<S> {
     services: S,
     drain: Drain,
+    access: Access,
 }
 
 impl<S> Service<Request<Body>> for Calls<S>
@@ -81,14 +86,20 @@ where
         // Here and not in the future, whose first turn may come later.
         let deadline = Deadline::of(method, request.headers());
         request.extensions_mut().insert(deadline);
-        let call = answer(services, self.drain.clone(), method, deadline, request);
+        let (drain, access) = (self.drain.clone(), self.access.clone());
+        let call = async move {
+            let Some(_in_flight) = drain.admit(method) else {
+                return status::draining().into_http();
+            };
+            answer(services, &access, method, deadline, request).await
+        };
         Box::pin(span::observed(method, call).map(Ok))
     }
 }
 
 async fn answer<S>(
     mut services: S,
-    drain: Drain,
+    access: &Access,
     method: Method,
     deadline: Deadline,
     request: Request<Body>,
@@ -96,10 +107,11 @@ async fn answer<S>(
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
-    let Some(_in_flight) = drain.admit(method) else {
-        return status::draining().into_http();
-    };
     let served = async move {
+        let request = match caller::known(access, method, request).await {
+            Ok(request) => request,
+            Err(refusal) => return refusal,
+        };
         let Ok(response) = services.call(request).await;
         malformed::renamed(response)
     };

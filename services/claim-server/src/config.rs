@@ -1,6 +1,7 @@
 //! Every setting of `claim-server serve`, its default, and what goes wrong when it is off. All are
 //! checked before anything binds.
 
+use crate::access::{AccessConfig, AccessSettings};
 use crate::entrance::ConnectionSettings;
 use crate::transport::{Transport, TransportSettings};
 use claims::program::{LogFormat, WrongSetting, database_from_environment, parse_length};
@@ -25,7 +26,8 @@ pub struct ServeSettings {
     /// Where the gRPC services listen: IP address and port
     ///
     /// Port 0 takes a free one; the ready line tells which. An address that other machines reach,
-    /// such as 0.0.0.0, needs CLAIM_TLS_CERT, or CLAIM_ALLOW_PLAINTEXT if plain text is meant.
+    /// such as 0.0.0.0, needs CLAIM_TLS_CERT, or CLAIM_ALLOW_PLAINTEXT if plain text is meant; and
+    /// CLAIM_POLICY_FILE, which says who may call.
     #[arg(
         long,
         env = "CLAIM_LISTEN",
@@ -84,6 +86,9 @@ pub struct ServeSettings {
     /// Bounds of its connections.
     #[command(flatten)]
     pub connections: ConnectionSettings,
+    /// Who may call.
+    #[command(flatten)]
+    pub access: AccessSettings,
 
     /// The form of the log.
     #[command(flatten)]
@@ -216,6 +221,8 @@ pub struct Config {
     pub transport: Transport,
     /// Their bounds.
     pub connections: ConnectionSettings,
+    /// Who may call.
+    pub access: AccessConfig,
 }
 
 impl ServeSettings {
@@ -238,6 +245,7 @@ impl ServeSettings {
             return Err(WrongSetting::new("CLAIM_METRICS_LISTEN", problem));
         }
         self.lanes.check()?;
+        let transport = self.transport.check(self.listen)?;
         Ok(Config {
             database,
             listen: self.listen,
@@ -245,7 +253,8 @@ impl ServeSettings {
             outage_grace: self.outage_grace,
             shutdown_grace: self.shutdown_grace,
             lanes: self.lanes,
-            transport: self.transport.check(self.listen)?,
+            access: self.access.check(self.listen, transport.knows_clients())?,
+            transport,
             connections: self.connections.check()?,
         })
     }

@@ -12,7 +12,9 @@
 //!
 //! A stream ends with its client or its client's deadline; with UNAVAILABLE when the server drains,
 //! or when heartbeats have not reached the database for 2 s, so that its holders can reach another
-//! server; and with INVALID_ARGUMENT after bytes that are no message. Never because of a heartbeat.
+//! server; with UNAUTHENTICATED when the credentials of its caller end; and with INVALID_ARGUMENT after
+//! bytes that are no message. Never because of a heartbeat: one that its caller may not send is refused
+//! by itself.
 
 mod attention;
 mod herald;
@@ -20,6 +22,7 @@ mod listeners;
 mod push;
 mod stream;
 
+use crate::access::Call;
 use crate::calls::deadline::Deadline;
 use crate::calls::drain::Drain;
 use crate::calls::span::StreamLog;
@@ -80,6 +83,7 @@ impl KeepAlives {
     pub(crate) fn open(
         &self,
         requests: Streaming<v1::KeepAliveRequest>,
+        call: Call,
         deadline: Deadline,
     ) -> Answers {
         let listeners = self.listeners.clone();
@@ -90,6 +94,8 @@ impl KeepAlives {
             requests,
             listener: Listener::among(&self.listeners),
             stay: self.drain.stay(),
+            standing: call.standing(None),
+            call,
             deadline,
             database_away: self.database_away.clone(),
             under_way: FuturesUnordered::new(),

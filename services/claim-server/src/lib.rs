@@ -3,13 +3,14 @@
 //! is the business of the crate `claims`.
 //!
 //! The way of a call: `transport` (encryption, certificates) → `entrance` (connections, and who may
-//! come in) → `calls` (span, drain, deadline,
-//! panics, malformed bytes) → the handler in `claim_service` → `wire::request` → the store →
+//! come in) → `calls` (span, drain, deadline, caller, panics, malformed bytes) → the handler in
+//! `claim_service` → `wire::request` → `access` (may the caller do that?) → the store →
 //! `wire::answer`, or `status` for a no.
 //!
 //! Beside the calls, `server` runs three tasks: `health` asks the database whether it answers,
 //! `liveness` signs that this server can hear heartbeats, and `probes` tells orchestrators.
 
+mod access;
 mod admin_service;
 mod beat;
 mod calls;
@@ -31,6 +32,7 @@ mod transport;
 mod watches;
 mod wire;
 
+pub use access::{AccessConfig, AccessSettings};
 pub use config::{Config, LaneSettings};
 pub use entrance::ConnectionSettings;
 pub use server::{Server, ServerError};

@@ -23,6 +23,8 @@ pub(crate) enum Reason {
     CeilingReached,
     LeaseLapsed,
     WriteTokenInvalid,
+    Unauthenticated,
+    NotPermitted,
     Overloaded,
     DatabaseUnavailable,
     Draining,
@@ -53,6 +55,8 @@ impl Reason {
             Self::CeilingReached => "CEILING_REACHED",
             Self::LeaseLapsed => "LEASE_LAPSED",
             Self::WriteTokenInvalid => "WRITE_TOKEN_INVALID",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::NotPermitted => "NOT_PERMITTED",
             Self::Overloaded => "OVERLOADED",
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::Draining => "DRAINING",
@@ -80,7 +84,8 @@ impl Reason {
             | Self::ClaimRevoked
             | Self::CeilingReached
             | Self::LeaseLapsed => Code::FailedPrecondition,
-            Self::WriteTokenInvalid => Code::PermissionDenied,
+            Self::WriteTokenInvalid | Self::NotPermitted => Code::PermissionDenied,
+            Self::Unauthenticated => Code::Unauthenticated,
             Self::Overloaded | Self::WatcherTooSlow => Code::ResourceExhausted,
             Self::DatabaseUnavailable | Self::Draining => Code::Unavailable,
             Self::TimedOut => Code::DeadlineExceeded,

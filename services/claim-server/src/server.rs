@@ -1,5 +1,6 @@
 //! The server: bound first, then run until it is asked to end, then drained within bounds.
 
+use crate::access::{Access, Reloader};
 use crate::admin_service::Admin;
 use crate::beat::HEARTBEAT_TIMEOUT;
 use crate::calls::CallLayer;
@@ -116,6 +117,18 @@ impl Server {
         let health = Health::new(reporter).await;
         let probes = tokio::spawn(serve_probes(probes, health.readiness()));
 
+        let access = Access::new(&config.access);
+        if !config.access.asks() {
+            tracing::warn!(
+                %address,
+                "callers are asked for no credentials: whoever reaches {address} may do everything; \
+                 CLAIM_POLICY_FILE says who may do what"
+            );
+        }
+        let mut reloader = Reloader::new(access.clone(), &config.access);
+        reloader.begin().await;
+        let reloader = tokio::spawn(reloader.run());
+
         let drain = Drain::default();
         let close = CancellationToken::new();
         let keep_alives = KeepAlives::new(store.clone(), drain.clone(), health.database_away());
@@ -124,7 +137,8 @@ impl Server {
         let routes = routes(&store, keep_alives, watches)?.add_service(health_service).prepare();
         config.transport.caution(address);
         let (door, reload) = door(config.transport);
-        let entrance = entrance(door, config.connections, &store, routes, &drain);
+        let calls = CallLayer::new(drain.clone(), access).layer(routes);
+        let entrance = Entrance::new(door, config.connections, admission(&store, &drain), calls);
         let grpc = tokio::spawn(entrance.serve(grpc, close.clone()));
         tracing::info!(%address, "gRPC is served on {address}, probes on {probes_address}");
 
@@ -136,6 +150,7 @@ impl Server {
         let ended = until_drained(grpc, health, &drain, &close, config.shutdown_grace).await;
         signer.abort();
         herald.abort();
+        reloader.abort();
         probes.abort();
         reload.abort();
         ended
@@ -181,17 +196,10 @@ fn door(transport: Transport) -> (Door, JoinHandle<()>) {
     (Door::guarded(reload.current()), tokio::spawn(reload.run()))
 }
 
-/// Everything that a call meets on its way to the services.
-fn entrance(
-    door: Door,
-    limits: ConnectionSettings,
-    store: &ClaimStore,
-    routes: Routes,
-    drain: &Drain,
-) -> Entrance {
+/// Turns mints away while too many wait.
+fn admission(store: &ClaimStore, drain: &Drain) -> Admission {
     let store = store.clone();
-    let admission = Admission::new(move || store.refuses_mints(), drain.clone());
-    Entrance::new(door, limits, admission, CallLayer::new(drain.clone()).layer(routes))
+    Admission::new(move || store.refuses_mints(), drain.clone())
 }
 
 async fn serve_probes(listener: TcpListener, readiness: watch::Receiver<Readiness>) {

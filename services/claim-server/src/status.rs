@@ -1,6 +1,7 @@
 //! From a no or a failure to a gRPC status. Every one carries exactly one `google.rpc.ErrorInfo`,
 //! by which callers act; the text is for people.
 
+use crate::access::Role;
 use crate::jitter;
 use crate::reason::Reason;
 use crate::wire::{InvalidFields, rfc3339};
@@ -109,6 +110,20 @@ pub(crate) fn invalid(fields: &InvalidFields) -> Status {
 pub(crate) fn malformed(field: &str, problem: &str) -> Status {
     let details = ErrorDetails::with_bad_request_violation(field, problem);
     status(Reason::InvalidField, format!("malformed request: {problem}"), vec![], details)
+}
+
+/// The status of a call whose caller is not known, whatever is wrong with the credentials.
+pub(crate) fn unauthenticated() -> Status {
+    let text = "credentials are missing or not valid".to_owned();
+    status(Reason::Unauthenticated, text, vec![], ErrorDetails::new())
+}
+
+/// The status of a call whose caller lacks a role, whether there is such a tenant or not.
+pub(crate) fn not_permitted(role: Role) -> Status {
+    let text =
+        format!("the caller is not permitted to do that; it takes the role {}", role.as_str());
+    let metadata = vec![("permission", role.as_str().to_owned())];
+    status(Reason::NotPermitted, text, metadata, ErrorDetails::new())
 }
 
 fn overloaded() -> Status {

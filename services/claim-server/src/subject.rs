@@ -1,5 +1,7 @@
-//! Who a call is about, for its span: known as soon as the request has been converted.
+//! Who a call is about: known as soon as the request has been converted, noted in its span, and what
+//! the caller's permission depends on.
 
+use crate::access::{Asked, Call};
 use crate::status;
 use crate::wire::InvalidFields;
 use crate::wire::events::EventWatch;
@@ -11,8 +13,12 @@ use claims::store::{ClaimQuery, EventQuery};
 use tonic::Status;
 use tracing::Span;
 
-/// A converted request, noted in the call's span; or the status of one that does not fit.
-pub(crate) fn checked<R: Subject>(converted: Result<R, InvalidFields>) -> Result<R, Status> {
+/// A converted request that its caller may make, noted in the call's span; or the status of one that
+/// does not fit or is not permitted.
+pub(crate) fn checked<R: Subject>(
+    call: &Call,
+    converted: Result<R, InvalidFields>,
+) -> Result<R, Status> {
     let request = converted.map_err(|fields| status::invalid(&fields))?;
     let (tenant, consumer, epoch) = request.subject();
     let span = Span::current();
@@ -23,7 +29,18 @@ pub(crate) fn checked<R: Subject>(converted: Result<R, InvalidFields>) -> Result
     if let Some(epoch) = epoch {
         span.record("epoch", epoch.get());
     }
+    call.permit(tenant, request.asked())?;
     Ok(request)
+}
+
+/// One heartbeat of many: as [`checked`], but for the span, which is not about it alone.
+pub(crate) fn checked_part(
+    call: &Call,
+    converted: Result<Heartbeat, InvalidFields>,
+) -> Result<Heartbeat, Status> {
+    let heartbeat = converted.map_err(|fields| status::invalid(&fields))?;
+    call.permit(&heartbeat.id.tenant, heartbeat.asked())?;
+    Ok(heartbeat)
 }
 
 /// Notes a batch in the call's span: how many heartbeats, and the first one's tenant.
@@ -39,11 +56,20 @@ pub(crate) fn note_batch(batch: &[Result<Heartbeat, InvalidFields>]) {
 pub(crate) trait Subject {
     /// See the trait.
     fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>);
+
+    /// What it asks for, as far as it matters who asks.
+    fn asked(&self) -> Asked<'_> {
+        Asked::Plain
+    }
 }
 
 impl Subject for Mint {
     fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
         (&self.tenant, Some(&self.consumer), self.epoch)
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked::Claim { runner: self.runner_id.as_str() }
     }
 }
 
@@ -57,11 +83,19 @@ impl Subject for Heartbeat {
     fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
         self.id.subject()
     }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked::Held { with_token: self.token.is_some() }
+    }
 }
 
 impl Subject for Done {
     fn subject(&self) -> (&TenantId, Option<&ConsumerId>, Option<Epoch>) {
         self.id.subject()
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked::Held { with_token: self.token.is_some() }
     }
 }
 

@@ -5,10 +5,12 @@
 //! no more than one page of events and what the windows of HTTP/2 hold, for as long as it likes, and is
 //! told that it was too slow when it reads again.
 //!
-//! A watch ends with its client or with its client's deadline; with UNAVAILABLE when the server
+//! A watch ends with its client or with its client's deadline; when the credentials of its caller or
+//! its permission end; with UNAVAILABLE when the server
 //! drains, or when the database has been away for 2 s; and for the reasons of the contract that its
 //! caller can do something about.
 
+use crate::access::{Call, Standing};
 use crate::calls::deadline::Deadline;
 use crate::calls::drain::{Drain, Stay};
 use crate::calls::span::StreamLog;
@@ -40,9 +42,11 @@ impl Watches {
     pub(crate) async fn open(
         &self,
         asked: EventWatch,
+        call: &Call,
         deadline: Deadline,
     ) -> Result<Items, Status> {
         let stay = self.drain.stay();
+        let standing = call.standing(Some(&asked.filter.tenant));
         let begun = self.events.watch(asked.filter, asked.from);
         let watch = tokio::select! {
             biased;
@@ -50,8 +54,13 @@ impl Watches {
             begun = begun => begun.map_err(status::of_watch)?,
         };
         // Boxed once, so that it is not copied from item to item.
-        let running =
-            Box::new(Running { watch, stay, deadline, log: StreamLog::of("WatchClaimEvents") });
+        let running = Box::new(Running {
+            watch,
+            stay,
+            standing,
+            deadline,
+            log: StreamLog::of("WatchClaimEvents"),
+        });
         let items = unfold(Some(running), |running| async move {
             let mut running = running?;
             let span = running.log.span();
@@ -71,6 +80,7 @@ impl Watches {
 struct Running {
     watch: Watch,
     stay: Stay,
+    standing: Standing,
     deadline: Deadline,
     log: StreamLog,
 }
@@ -82,6 +92,7 @@ impl Running {
             biased;
             () = self.stay.over() => Err(status::draining()),
             () = self.deadline.over() => Err(status::timed_out()),
+            lost = self.standing.lost() => Err(lost),
             item = self.watch.next() => {
                 item.map(|item| events::item(&item)).map_err(status::of_watch)
             }

@@ -2,76 +2,107 @@
 //! or metric is named by strangers.
 
 /// A method that is served, or a path that is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Method {
-    name: &'static str,
-    streams: bool,
-    stays_while_draining: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Method {
+    Mint,
+    Heartbeat,
+    HeartbeatBatch,
+    KeepAlive,
+    Done,
+    AuthorizeWrite,
+    GetClaim,
+    ListClaims,
+    GetEntity,
+    ListClaimEvents,
+    WatchClaimEvents,
+    RevokeClaim,
+    SignalEntity,
+    GetReaperStatus,
+    Reflection,
+    ReflectionAlpha,
+    HealthCheck,
+    HealthWatch,
+    /// Stands for all that is not served.
+    Unknown,
 }
 
-const MINT: &str = "claim.v1.ClaimService/Mint";
-/// `package.Service/Method` of every call with one request and one answer.
-const UNARY: [&str; 12] = [
-    MINT,
-    "claim.v1.ClaimService/Heartbeat",
-    "claim.v1.ClaimService/HeartbeatBatch",
-    "claim.v1.ClaimService/Done",
-    "claim.v1.ClaimService/AuthorizeWrite",
-    "claim.v1.ClaimService/GetClaim",
-    "claim.v1.ClaimService/ListClaims",
-    "claim.v1.ClaimService/GetEntity",
-    "claim.v1.ClaimService/ListClaimEvents",
-    "claim.v1.ClaimAdminService/RevokeClaim",
-    "claim.v1.ClaimAdminService/SignalEntity",
-    "claim.v1.ClaimAdminService/GetReaperStatus",
-];
-/// The same of the calls that stream.
-const STREAMS: [&str; 4] = [
-    "claim.v1.ClaimService/KeepAlive",
-    "claim.v1.ClaimService/WatchClaimEvents",
-    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-];
-const HEALTH_CHECK: &str = "grpc.health.v1.Health/Check";
-const HEALTH_WATCH: &str = "grpc.health.v1.Health/Watch";
-/// Stands for all that is not served.
-const UNKNOWN: &str = "unknown";
-
 impl Method {
+    /// All that are served, those that are called most first.
+    pub(crate) const SERVED: [Self; 18] = [
+        Self::Heartbeat,
+        Self::AuthorizeWrite,
+        Self::Mint,
+        Self::Done,
+        Self::HeartbeatBatch,
+        Self::KeepAlive,
+        Self::GetClaim,
+        Self::ListClaims,
+        Self::GetEntity,
+        Self::ListClaimEvents,
+        Self::WatchClaimEvents,
+        Self::RevokeClaim,
+        Self::SignalEntity,
+        Self::GetReaperStatus,
+        Self::HealthCheck,
+        Self::HealthWatch,
+        Self::Reflection,
+        Self::ReflectionAlpha,
+    ];
+
     /// The method of a request's path.
     pub(crate) fn of(path: &str) -> Self {
         let asked = path.strip_prefix('/').unwrap_or_default();
-        let known = |names: &[&'static str]| names.iter().copied().find(|name| *name == asked);
-        if let Some(name) = known(&UNARY) {
-            return Self { name, streams: false, stays_while_draining: false };
-        }
-        if let Some(name) = known(&STREAMS) {
-            return Self { name, streams: true, stays_while_draining: false };
-        }
-        if let Some(name) = known(&[HEALTH_CHECK, HEALTH_WATCH]) {
-            return Self { name, streams: name == HEALTH_WATCH, stays_while_draining: true };
-        }
-        Self { name: UNKNOWN, streams: false, stays_while_draining: false }
+        let served = Self::SERVED.into_iter().find(|method| method.name() == asked);
+        served.unwrap_or(Self::Unknown)
     }
 
     /// Whether a request's path is that of a mint.
     pub(crate) fn is_mint(path: &str) -> bool {
-        path.strip_prefix('/') == Some(MINT)
+        path.strip_prefix('/') == Some(Self::Mint.name())
     }
 
     /// `package.Service/Method`, or `unknown`.
     pub(crate) const fn name(self) -> &'static str {
-        self.name
+        match self {
+            Self::Mint => "claim.v1.ClaimService/Mint",
+            Self::Heartbeat => "claim.v1.ClaimService/Heartbeat",
+            Self::HeartbeatBatch => "claim.v1.ClaimService/HeartbeatBatch",
+            Self::KeepAlive => "claim.v1.ClaimService/KeepAlive",
+            Self::Done => "claim.v1.ClaimService/Done",
+            Self::AuthorizeWrite => "claim.v1.ClaimService/AuthorizeWrite",
+            Self::GetClaim => "claim.v1.ClaimService/GetClaim",
+            Self::ListClaims => "claim.v1.ClaimService/ListClaims",
+            Self::GetEntity => "claim.v1.ClaimService/GetEntity",
+            Self::ListClaimEvents => "claim.v1.ClaimService/ListClaimEvents",
+            Self::WatchClaimEvents => "claim.v1.ClaimService/WatchClaimEvents",
+            Self::RevokeClaim => "claim.v1.ClaimAdminService/RevokeClaim",
+            Self::SignalEntity => "claim.v1.ClaimAdminService/SignalEntity",
+            Self::GetReaperStatus => "claim.v1.ClaimAdminService/GetReaperStatus",
+            Self::Reflection => "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            Self::ReflectionAlpha => {
+                "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+            }
+            Self::HealthCheck => "grpc.health.v1.Health/Check",
+            Self::HealthWatch => "grpc.health.v1.Health/Watch",
+            Self::Unknown => "unknown",
+        }
     }
 
     /// Whether the call may last: then its deadline is its caller's affair.
     pub(crate) const fn streams(self) -> bool {
-        self.streams
+        matches!(
+            self,
+            Self::KeepAlive
+                | Self::WatchClaimEvents
+                | Self::Reflection
+                | Self::ReflectionAlpha
+                | Self::HealthWatch
+        )
     }
 
     /// Whether the call is answered to the very end: how else would anybody learn of it.
     pub(crate) const fn stays_while_draining(self) -> bool {
-        self.stays_while_draining
+        matches!(self, Self::HealthCheck | Self::HealthWatch)
     }
 }
 
@@ -102,7 +133,7 @@ mod tests {
     #[test]
     fn a_path_that_is_no_method_has_no_name() {
         for path in ["", "/", "/claim.v1.ClaimService/Steal", "claim.v1.ClaimService/Mint"] {
-            assert_eq!(Method::of(path).name(), "unknown", "{path:?}");
+            assert_eq!(Method::of(path), Method::Unknown, "{path:?}");
         }
     }
 }

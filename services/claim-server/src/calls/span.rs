@@ -23,6 +23,7 @@ pub(super) async fn observed(
     let span = tracing::info_span!(
         "call",
         method = method.name(),
+        caller = Empty,
         tenant = Empty,
         consumer = Empty,
         epoch = Empty,

@@ -5,6 +5,7 @@ use super::*;
 use crate::admin_service::Admin;
 use crate::claim_service::Claims;
 use crate::keep_alive::KeepAlives;
+use crate::peer::{CertificateNames, Peer};
 use crate::watches::Watches;
 use claim_proto::v1::MintRequest;
 use claim_proto::v1::claim_admin_service_server::ClaimAdminServiceServer;
@@ -12,6 +13,7 @@ use claim_proto::v1::claim_service_server::ClaimServiceServer;
 use claims::store::{ClaimStore, Database, StoreSettings};
 use prost::Message;
 use std::future::{pending, ready};
+use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::{Code, Status};
@@ -51,7 +53,7 @@ fn status(response: &Response<Body>) -> Status {
 }
 
 async fn sent(path: &str, body: Vec<u8>) -> Status {
-    let calls = CallLayer::new(Drain::default()).layer(services());
+    let calls = CallLayer::new(Drain::default(), Access::open()).layer(services());
     status(&calls.oneshot(request(path, body)).await.unwrap())
 }
 
@@ -135,7 +137,7 @@ async fn a_panic_is_a_fault_of_ours_and_hits_one_call_only() {
         panic!("a bug");
         Ok::<Response<Body>, Infallible>(Response::default())
     });
-    let mut calls = CallLayer::new(Drain::default()).layer(broken);
+    let mut calls = CallLayer::new(Drain::default(), Access::open()).layer(broken);
     for _ in 0..2 {
         let calls = calls.ready().await.unwrap();
         let failed = status(&calls.call(request(MINT, vec![])).await.unwrap());
@@ -162,7 +164,7 @@ async fn a_call_that_takes_too_long_is_dropped_and_answered_deadline_exceeded() 
             pending::<Result<Response<Body>, Infallible>>().await
         }
     });
-    let calls = CallLayer::new(Drain::default()).layer(slow);
+    let calls = CallLayer::new(Drain::default(), Access::open()).layer(slow);
     let mut request = request(MINT, vec![]);
     request.headers_mut().insert("grpc-timeout", "2S".parse().unwrap());
     let late = status(&calls.oneshot(request).await.unwrap());
@@ -175,7 +177,7 @@ async fn a_call_that_takes_too_long_is_dropped_and_answered_deadline_exceeded() 
 async fn a_draining_server_turns_calls_away_and_still_tells_its_health() {
     let drain = Drain::default();
     let served = only!(ready(Ok::<_, Infallible>(Response::<Body>::default())));
-    let calls = CallLayer::new(drain.clone()).layer(served);
+    let calls = CallLayer::new(drain.clone(), Access::open()).layer(served);
     drain.begin();
     let turned_away = calls.clone().oneshot(request(MINT, vec![])).await.unwrap();
     let turned_away = status(&turned_away);
@@ -185,4 +187,71 @@ async fn a_draining_server_turns_calls_away_and_still_tells_its_health() {
     let health = request("/grpc.health.v1.Health/Check", vec![]);
     let answered = calls.oneshot(health).await.unwrap();
     assert!(Status::from_header_map(answered.headers()).is_none());
+}
+
+const RUNNERS: &str = r#"
+[[grant]]
+callers = ["cert:spiffe://prod/*"]
+tenants = ["default"]
+roles = ["holder"]
+"#;
+
+fn peer(uri: Option<&str>) -> Peer {
+    let names = |uri: &str| CertificateNames { uris: vec![uri.to_owned()], dns: vec![] };
+    Peer {
+        address: "10.0.0.7:4711".parse().unwrap(),
+        certificate: uri.map(|uri| Arc::new(names(uri))),
+    }
+}
+
+/// The status of a call over a connection of that peer.
+async fn sent_by(peer: Peer, body: Vec<u8>) -> Status {
+    let calls = CallLayer::new(Drain::default(), Access::with_policy(RUNNERS)).layer(services());
+    let mut request = request(MINT, body);
+    request.extensions_mut().insert(peer);
+    status(&calls.oneshot(request).await.unwrap())
+}
+
+#[tokio::test]
+async fn nothing_is_read_of_a_request_whose_caller_is_not_known() {
+    let no_message = || framed(&[0xff; 11]);
+    assert_eq!(sent_by(peer(None), no_message()).await.code(), Code::Unauthenticated);
+    for uri in ["spiffe://prod/runner", "spiffe://stage/runner"] {
+        let refused = sent_by(peer(Some(uri)), no_message()).await;
+        assert_eq!(refused.code(), Code::InvalidArgument, "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_permits_what_is_granted_to_its_name() {
+    let message = MintRequest {
+        entity_url: "/chat/a".into(),
+        consumer_id: "w_1".into(),
+        ..Default::default()
+    };
+    let elsewhere = MintRequest { tenant_id: "acme".into(), ..message.clone() };
+    for (uri, message, code) in [
+        // As far as the database, which is not there.
+        ("spiffe://prod/runner", &message, Code::Unavailable),
+        ("spiffe://prod/runner", &elsewhere, Code::PermissionDenied),
+        ("spiffe://stage/runner", &message, Code::PermissionDenied),
+        ("spiffe://prod", &message, Code::PermissionDenied),
+    ] {
+        let answered = sent_by(peer(Some(uri)), framed(&message.encode_to_vec())).await;
+        assert_eq!(answered.code(), code, "{uri}: {answered:?}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_whether_the_service_is_well_is_not_asked_back() {
+    let served = only!(ready(Ok::<_, Infallible>(Response::<Body>::default())));
+    let calls = CallLayer::new(Drain::default(), Access::with_policy(RUNNERS)).layer(served);
+    for path in ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"] {
+        let answered = calls.clone().oneshot(request(path, vec![])).await.unwrap();
+        assert!(Status::from_header_map(answered.headers()).is_none(), "{path}");
+    }
+    for path in [MINT, "/claim.v1.ClaimService/Steal", "/"] {
+        let refused = status(&calls.clone().oneshot(request(path, vec![])).await.unwrap());
+        assert_eq!(refused.code(), Code::Unauthenticated, "{path}");
+    }
 }

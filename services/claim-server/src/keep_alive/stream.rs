@@ -7,12 +7,14 @@
 
 use super::listeners::{Listener, Sending};
 use super::push::Push;
+use crate::access::{Call, Standing};
 use crate::beat::{self, HEARTBEAT_TIMEOUT};
 use crate::calls::deadline::Deadline;
 use crate::calls::drain::Stay;
 use crate::calls::malformed;
 use crate::calls::span::StreamLog;
 use crate::status;
+use crate::subject::checked_part;
 use crate::wire::stream::{About, keep_alive, keep_alive_answered};
 use claim_proto::v1;
 use claims::domain::{ClaimId, TokenDigest};
@@ -36,6 +38,8 @@ pub(super) struct KeepAlive<R> {
     /// Completes when the herald speaks; nothing is read before, so that nothing is missed.
     pub(super) herald: Option<BoxFuture<'static, ()>>,
     pub(super) stay: Stay,
+    pub(super) call: Call,
+    pub(super) standing: Standing,
     pub(super) deadline: Deadline,
     pub(super) database_away: watch::Receiver<bool>,
     pub(super) under_way: FuturesUnordered<BoxFuture<'static, Answered>>,
@@ -80,11 +84,17 @@ where
                 () = is_away(&mut self.database_away) => {
                     self.end_at_once(status::database_unavailable());
                 }
+                lost = self.standing.lost() => self.end_at_once(lost),
                 () = self.stay.over(), if is_open => self.end = Some(Err(status::draining())),
                 Some(answered) = self.under_way.next() => {
                     return Some(Ok(self.told(answered)));
                 }
-                (id, push) = self.listener.push(), if is_open => return Some(Ok(pushed(&id, push))),
+                (id, push) = self.listener.push(), if is_open => {
+                    // By now the caller may have lost the tenant.
+                    if self.call.is_about(&id.tenant) {
+                        return Some(Ok(pushed(&id, push)));
+                    }
+                }
                 () = heralded(&mut self.herald), if is_open => self.herald = None,
                 request = self.requests.next(), if is_open && may_read => {
                     if let Some(refused) = self.take(request) {
@@ -114,7 +124,7 @@ where
             }
         };
         let about = About::asked(&asked);
-        match keep_alive(&asked) {
+        match checked_part(&self.call, keep_alive(&asked)) {
             Ok(heartbeat) => {
                 self.log.is_about(&heartbeat.id.tenant);
                 let sending = self.listener.sending(&heartbeat);
@@ -127,7 +137,7 @@ where
                 }));
                 None
             }
-            Err(fields) => Some(keep_alive_answered(about, beat::invalid(&fields))),
+            Err(status) => Some(keep_alive_answered(about, beat::refused(&status))),
         }
     }
 

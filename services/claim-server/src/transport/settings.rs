@@ -97,6 +97,11 @@ impl Transport {
         self.0.is_some()
     }
 
+    /// Whether clients can show certificates that are verified.
+    pub(crate) fn knows_clients(&self) -> bool {
+        self.0.as_ref().is_some_and(|encrypted| encrypted.files.clients.is_some())
+    }
+
     /// Says in the log if others could read what is spoken at this address.
     pub(crate) fn caution(&self, address: SocketAddr) {
         if !self.is_encrypted() && is_reached_by_others(address) {

@@ -4,6 +4,9 @@
 pub(crate) mod certificates;
 pub(crate) mod event_tokens;
 pub(crate) mod holders;
+pub(crate) mod identity;
+pub(crate) mod issuer;
+pub(crate) mod issuer_site;
 pub(crate) mod limits;
 pub(crate) mod own_database;
 pub(crate) mod page_tokens;

@@ -1,5 +1,6 @@
 //! A client of `KeepAlive`, and what it hears.
 
+use super::identity::with_token;
 use super::raw::FRAME_HEADER_BYTES;
 use super::refusal::Refusal;
 use super::{Client, PATIENCE};
@@ -9,9 +10,11 @@ use claim_proto::v1::{
     HeartbeatDirective, HeartbeatRequest, HeartbeatResponse, HeartbeatResult, KeepAliveRequest,
     KeepAliveResponse,
 };
+use futures_util::Stream;
 use futures_util::stream::unfold;
 use prost::Message;
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -19,6 +22,9 @@ use tonic::{Code, Status, Streaming};
 
 /// What is said of one heartbeat among many.
 pub(crate) type Outcome = Result<HeartbeatResponse, Refusal>;
+
+/// What a client sends.
+type Requests = Pin<Box<dyn Stream<Item = KeepAliveRequest> + Send>>;
 
 /// An open stream.
 pub(crate) struct KeepAlive {
@@ -44,11 +50,23 @@ impl KeepAlive {
 
     /// Opens one, unless the server refuses at once.
     pub(crate) async fn try_open(client: &mut Client) -> Result<Self, Status> {
+        Self::try_open_as(client, tonic::Request::new).await
+    }
+
+    /// As [`KeepAlive::try_open`], with a bearer token.
+    pub(crate) async fn try_open_with(client: &mut Client, token: &str) -> Result<Self, Status> {
+        Self::try_open_as(client, |requests| with_token(token, requests)).await
+    }
+
+    async fn try_open_as(
+        client: &mut Client,
+        request: impl FnOnce(Requests) -> tonic::Request<Requests>,
+    ) -> Result<Self, Status> {
         let (requests, receiver) = mpsc::channel(1);
         let requested = unfold(receiver, async |mut receiver: mpsc::Receiver<_>| {
             receiver.recv().await.map(|request| (request, receiver))
         });
-        let answers = client.keep_alive(Box::pin(requested)).await?.into_inner();
+        let answers = client.keep_alive(request(Box::pin(requested))).await?.into_inner();
         Ok(Self { requests: Some(requests), answers, early: VecDeque::new() })
     }
 

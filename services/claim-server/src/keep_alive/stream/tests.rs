@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::calls::drain::Drain;
+use crate::calls::method::Method;
 use crate::status::request_id;
 use tonic::Code;
 
@@ -17,12 +18,15 @@ fn waiting(
 ) -> KeepAlive<futures_util::stream::Pending<Asked>> {
     // Nobody asks it anything, so it never connects.
     let database = Database::parse("postgres://nobody@nowhere.invalid/nothing").unwrap();
+    let call = Call::of_anybody(Method::KeepAlive);
     KeepAlive {
         store: ClaimStore::start(&database, &StoreSettings::default()),
         requests: pending(),
         listener: Listener::among(&Arc::<Listeners>::default()),
         herald: Some(Box::pin(std::future::pending())),
         stay: drain.stay(),
+        standing: call.standing(None),
+        call,
         deadline,
         database_away,
         under_way: FuturesUnordered::new(),
