@@ -3,10 +3,12 @@
 
 mod log;
 pub mod probes;
+mod secret;
 mod settings;
 mod shutdown;
 
 pub use log::{LogFormat, start_log};
+pub use secret::Secret;
 pub use settings::{
     ExitCode, WrongSetting, database_from_environment, parse_command_line, parse_length,
 };

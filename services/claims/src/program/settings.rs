@@ -1,9 +1,8 @@
 //! Settings come as flags and environment variables alike; secrets never as flags.
 
+use super::Secret;
 use crate::store::Database;
 use clap::Parser;
-use std::env::{self, VarError};
-use std::fs;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -82,34 +81,12 @@ pub fn parse_length(value: &str) -> Result<Duration, String> {
 
 /// The database of `DATABASE_URL`, or of the file that `DATABASE_URL_FILE` names.
 pub fn database_from_environment() -> Result<Database, WrongSetting> {
-    let (name, url) = match (read("DATABASE_URL")?, read("DATABASE_URL_FILE")?) {
-        (Some(_), Some(_)) => {
-            let problem = "is set together with DATABASE_URL; set one of them";
-            return Err(WrongSetting::new("DATABASE_URL_FILE", problem));
-        }
-        (Some(url), None) => ("DATABASE_URL", url),
-        (None, Some(path)) => {
-            let url = fs::read_to_string(&path).map_err(|error| {
-                WrongSetting::new("DATABASE_URL_FILE", format!("{path}: {error}"))
-            })?;
-            ("DATABASE_URL_FILE", url.trim().to_owned())
-        }
-        (None, None) => {
-            let problem = "is not set; it names the database, postgres://user@host/name";
-            return Err(WrongSetting::new("DATABASE_URL", problem));
-        }
+    let found = Secret::from_environment("DATABASE_URL", "DATABASE_URL_FILE")?;
+    let Some((name, url)) = found else {
+        let problem = "is not set; it names the database, postgres://user@host/name";
+        return Err(WrongSetting::new("DATABASE_URL", problem));
     };
-    Database::parse(&url).map_err(|error| WrongSetting::new(name, error.to_string()))
-}
-
-/// A variable that is set to something.
-fn read(name: &'static str) -> Result<Option<String>, WrongSetting> {
-    match env::var(name) {
-        Ok(value) if value.is_empty() => Ok(None),
-        Ok(value) => Ok(Some(value)),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(_)) => Err(WrongSetting::new(name, "is not UTF-8")),
-    }
+    Database::parse(url.reveal()).map_err(|error| WrongSetting::new(name, error.to_string()))
 }
 
 #[cfg(test)]

@@ -151,3 +151,34 @@ pub(crate) async fn round_trip<T>(
         .await
         .map_err(|_| TransactionError::TimedOut { in_commit })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A password that nobody encoded, wherever it makes the URL one that cannot be read.
+    #[test]
+    fn a_url_that_cannot_be_read_is_refused_without_a_piece_of_its_password() {
+        for url in [
+            "postgres://user:hunter2@host:port/claims",
+            "postgres://user:hunter2@host:1/claims?hunter2=hunter2",
+            "postgres://us%ff:hunter2@host/claims",
+            "host=host password=hunter hunter2=hunter2",
+            "host=host password='hunter2",
+            "host=host password=hunter2 hunter2",
+            "user:hunter2@host",
+            "hunter2",
+        ] {
+            let refused = Database::parse(url).expect_err(url);
+            let shown = format!("{refused} {refused:?} {refused:#?}");
+            assert!(!shown.contains("hunter"), "{url}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_database_is_not_printed() {
+        let database = Database::parse("postgres://user:hunter2@host/claims").expect("a URL");
+        let shown = format!("{database:?} {database:#?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("104, 117"), "{shown}");
+    }
+}
