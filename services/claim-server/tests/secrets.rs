@@ -1,5 +1,6 @@
-//! I12: however much is logged, no write token, no password and no ack is in it; nor is a token in
-//! the database, or in anything that is told but the answer to a mint.
+//! I12: however much is logged, no write token, no bearer token, no password and no ack is in it; nor
+//! is a token in the database, in metrics or probes, or in anything that is told but the answer to a
+//! mint.
 
 #![expect(
     clippy::expect_used,
@@ -18,12 +19,16 @@ use claim_proto::v1::{
     WatchClaimEventsRequest,
 };
 use claims::testing::{TestDatabase, claim_id};
+use std::process::{Command, Output};
 use std::time::Duration;
+use support::probes::{http_address, http_get};
 use support::streams::KeepAlive;
-use support::{Server, authorize, done, eventually, heartbeat, mint, mint_epoch};
+use support::{Server, authorize, done, eventually, heartbeat, mint, mint_epoch, reaper_binary};
 
 const PASSWORD: &str = "p4ssw0rd-of-nobody";
 const ACKED: &str = "acked-by-the-holder";
+/// A credential as callers present it; whether the server knows it makes no difference.
+const BEARER: &str = "b34rer-of-nobody-0123456789abcdefghijklmnopqrstuv";
 
 /// A full run of all calls, good and bad; the tokens that were shown, and what else was told.
 async fn run(db: &TestDatabase, server: &Server) -> (Vec<String>, String) {
@@ -96,7 +101,17 @@ async fn run(db: &TestDatabase, server: &Server) -> (Vec<String>, String) {
         told.push(format!("{:?}", watch.message().await.unwrap()));
     }
     let read = GetEntityRequest { entity_url: "/chat/a".into(), ..Default::default() };
-    told.push(format!("{:?}", client.get_entity(read).await.unwrap()));
+    told.push(format!("{:?}", client.get_entity(read.clone()).await.unwrap()));
+    for scheme in ["Bearer ", "bearer", "Basic ", ""] {
+        let mut read = tonic::Request::new(read.clone());
+        let credential = format!("{scheme}{BEARER}").parse().unwrap();
+        read.metadata_mut().insert("authorization", credential);
+        told.push(format!("{:?}", client.get_entity(read).await));
+    }
+    let probes = http_address(server).await;
+    for path in ["/metrics", "/livez", "/readyz"] {
+        told.push(format!("{:?}", http_get(&probes, path).await));
+    }
     (tokens, told.join("\n"))
 }
 
@@ -141,6 +156,14 @@ impl Logged {
         Self { db, log, tokens, told }
     }
 
+    /// Every column of every row, and what the database tells of its sessions.
+    async fn stored(&self) -> String {
+        let sessions = "SELECT a::text FROM pg_stat_activity a";
+        let sessions = self.db.sql.query(sessions, &[]).await.unwrap();
+        let sessions: Vec<String> = sessions.iter().map(|row| row.get(0)).collect();
+        format!("{:?} {sessions:?}", support::rows::all_rows(&self.db).await)
+    }
+
     /// Panics with the line that has the secret in it.
     fn does_not_hold(&self, what: &str, secret: &str) {
         for form in forms(secret) {
@@ -155,7 +178,7 @@ impl Logged {
 async fn no_write_token_is_logged_stored_or_told_however_much_is_logged() {
     for format in ["text", "json"] {
         let logged = Logged::run(format).await;
-        let stored = format!("{:?}", support::rows::all_rows(&logged.db).await);
+        let stored = logged.stored().await;
         assert!(stored.contains(ACKED), "what is stored is seen");
         let by_the_database = logged.db.server_log();
         for token in &logged.tokens {
@@ -167,10 +190,62 @@ async fn no_write_token_is_logged_stored_or_told_however_much_is_logged() {
             }
         }
         logged.does_not_hold("the password", PASSWORD);
+        logged.does_not_hold("a bearer token", BEARER);
+        for form in [PASSWORD, BEARER].into_iter().flat_map(forms) {
+            assert!(!stored.contains(&form), "a credential is in the database");
+            assert!(!by_the_database.contains(&form), "a credential is in its log");
+            assert!(!logged.told.contains(&form), "a credential was told");
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ack_is_logged_however_much_is_logged() {
     Logged::run("text").await.does_not_hold("an ack", ACKED);
+}
+
+/// Runs a program to its end with as much log as there is.
+fn ran(program: &std::path::Path, arguments: &[&str], settings: &[(&str, &str)]) -> String {
+    let mut command = Command::new(program);
+    command.args(arguments).env("RUST_LOG", "trace").envs(settings.iter().copied());
+    let Output { status, stdout, stderr } = command.output().expect("a program");
+    let said = [stdout, stderr].concat();
+    assert!(!said.is_empty(), "{arguments:?} ends with {status} and says nothing");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_program_prints_the_password_of_its_database_whatever_it_is_asked_to_do() {
+    let db = TestDatabase::in_service().await;
+    let good = db.url().replacen('@', &format!(":{PASSWORD}@"), 1);
+    let file = std::env::temp_dir().join(format!("claim-secret-{}", std::process::id()));
+    std::fs::write(&file, &good).unwrap();
+    let urls = [
+        ("DATABASE_URL", good.clone()),
+        ("DATABASE_URL_FILE", file.to_str().unwrap().to_owned()),
+        // Nobody is there; there is no such port; no such option; and what was never encoded.
+        ("DATABASE_URL", format!("postgres://user:{PASSWORD}@127.0.0.1:1/none")),
+        ("DATABASE_URL", format!("postgres://user:{PASSWORD}@127.0.0.1:99999/none")),
+        ("DATABASE_URL", format!("{good}?{PASSWORD}={PASSWORD}")),
+        ("DATABASE_URL", format!("host=127.0.0.1 password={PASSWORD} {PASSWORD}")),
+    ];
+    let server = std::path::Path::new(env!("CARGO_BIN_EXE_claim-server"));
+    let reaper = reaper_binary();
+    for (name, url) in &urls {
+        for (program, arguments) in [
+            (server, &["migrate"][..]),
+            (server, &["migrate", "--check"]),
+            (server, &["serve", "--help"]),
+            (server, &["serve", "--no-such-flag"]),
+            (&reaper, &["--once", "--json"]),
+            (&reaper, &["--once", "--dry-run"]),
+            (&reaper, &["--help"]),
+        ] {
+            let said = ran(program, arguments, &[(name, url)]);
+            for form in forms(PASSWORD) {
+                assert!(!said.contains(&form), "{arguments:?} with {name} says: {said}");
+            }
+        }
+    }
+    std::fs::remove_file(&file).unwrap();
 }

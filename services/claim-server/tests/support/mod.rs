@@ -8,6 +8,7 @@ pub(crate) mod identity;
 pub(crate) mod issuer;
 pub(crate) mod issuer_site;
 pub(crate) mod limits;
+pub(crate) mod mutate;
 pub(crate) mod own_database;
 pub(crate) mod page_tokens;
 pub(crate) mod probes;

@@ -38,6 +38,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Whether it has a status; one that was left early has none.
+    pub(crate) fn has_status(&self) -> bool {
+        self.headers.contains_key("grpc-status")
+    }
+
     /// The gRPC status, that of a good answer too.
     pub(crate) fn status(&self) -> Status {
         Status::from_header_map(&self.headers)
@@ -74,7 +79,7 @@ impl Connection {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Answer {
-        self.exchange(path, headers, body, true).await
+        self.exchange(path, headers, body, Ending::All).await
     }
 
     /// As [`Connection::send_with`], but what comes back is awaited as if more were to be sent.
@@ -84,7 +89,7 @@ impl Connection {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Answer {
-        self.exchange(path, headers, body, false).await
+        self.exchange(path, headers, body, Ending::Stay).await
     }
 
     async fn exchange(
@@ -92,7 +97,7 @@ impl Connection {
         path: &str,
         headers: &[(&str, &str)],
         body: Vec<u8>,
-        is_all: bool,
+        ending: Ending,
     ) -> Answer {
         let mut request = Request::post(format!("http://{}/{path}", self.address))
             .header("content-type", "application/grpc")
@@ -100,31 +105,56 @@ impl Connection {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answered = self.try_exchange(request.body(()).expect("a request"), body.into(), is_all);
+        let request = request.body(()).expect("a request");
+        self.send_any(request, body, ending).await.expect("an answer")
+    }
+
+    /// Sends any request, whether or not it is one of gRPC. Fails if the server ends the stream
+    /// without an answer.
+    pub(crate) async fn send_any(
+        &self,
+        request: Request<()>,
+        body: Vec<u8>,
+        ending: Ending,
+    ) -> Result<Answer, h2::Error> {
+        let answered = self.try_exchange(request, body.into(), ending);
         // Longer than any call lasts, so that what is heard is the server's own answer.
-        let answered = tokio::time::timeout(PATIENCE * 3, answered).await;
-        answered.expect("an answer in time").expect("an answer")
+        tokio::time::timeout(PATIENCE * 3, answered).await.expect("an answer in time")
     }
 
     async fn try_exchange(
         &self,
         request: Request<()>,
         body: Bytes,
-        is_all: bool,
+        ending: Ending,
     ) -> Result<Answer, h2::Error> {
         let mut requests = self.requests.clone().ready().await?;
         let (response, mut stream) = requests.send_request(request, false)?;
         // A server that has answered already does not listen any more; its answer tells.
-        let _ = stream.send_data(body, is_all);
+        let _ = stream.send_data(body, !matches!(ending, Ending::Stay));
         let (parts, mut received) = response.await?.into_parts();
         let mut body = vec![];
         while let Some(data) = received.data().await {
             let data = data?;
             received.flow_control().release_capacity(data.len())?;
             body.extend(data);
+            if matches!(ending, Ending::Leave) {
+                return Ok(Answer { headers: parts.headers, body: body.into() });
+            }
         }
         let mut headers = parts.headers;
         headers.extend(received.trailers().await?.unwrap_or_default());
         Ok(Answer { headers, body: body.into() })
     }
+}
+
+/// How the sender of a request ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Says that this was all.
+    All,
+    /// Goes on as if more were to come.
+    Stay,
+    /// Says that this was all, and leaves at the first sign of an answer that may have no end.
+    Leave,
 }
