@@ -16,6 +16,7 @@ pub(crate) mod drain;
 pub(crate) mod malformed;
 pub(crate) mod method;
 pub(crate) mod span;
+pub(crate) mod whole;
 
 use crate::access::Access;
 use crate::status;

@@ -17,7 +17,9 @@ mod watched;
 use crate::calls::Calls;
 use crate::calls::admission::{Admission, Refusing};
 use crate::calls::method::Method;
+use crate::calls::whole::WholeMessages;
 use crate::peer::Peer;
+use crate::server::REQUEST_BYTES_MAX;
 use crate::transport::Complaints;
 use crate::transport::door::Door;
 use activity::Activity;
@@ -142,7 +144,8 @@ impl Service<Request<Incoming>> for Reception {
         let streams = Method::of(path).streams();
         request.extensions_mut().insert(self.peer.clone());
         let mut calls = Calls::clone(&self.entrance.calls);
-        let call = calls.call(request.map(Body::new));
+        let whole = |body| Body::new(WholeMessages::new(body, REQUEST_BYTES_MAX));
+        let call = calls.call(request.map(whole));
         Entering::new(Way::Admitted { call, is_on_its_own: false }, stream, streams)
     }
 }

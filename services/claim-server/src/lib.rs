@@ -29,6 +29,7 @@ pub mod server;
 mod status;
 mod subject;
 mod transport;
+mod turns;
 mod watches;
 mod wire;
 

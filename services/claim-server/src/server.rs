@@ -8,7 +8,7 @@ use crate::calls::admission::Admission;
 use crate::calls::drain::Drain;
 use crate::claim_service::Claims;
 use crate::config::Config;
-use crate::entrance::{ConnectionSettings, Entrance};
+use crate::entrance::Entrance;
 use crate::health::{Health, Readiness};
 use crate::keep_alive::KeepAlives;
 use crate::transport::Transport;
@@ -34,7 +34,7 @@ use tonic_reflection::server::Builder as ReflectionBuilder;
 use tower::Layer;
 
 /// Most bytes of a request. A done with 256 acks of full length has less than half a MiB.
-const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub(crate) const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// From NOT_SERVING to the closing of connections: for watchers of our health to look elsewhere,
 /// and for callers to learn the reason from us rather than from a refused connection.
 const DRAIN_NOTICE: Duration = Duration::from_millis(500);

@@ -4,7 +4,7 @@
 
 mod support;
 
-use claim_proto::v1::{MintRequest, WatchClaimEventsRequest};
+use claim_proto::v1::{MintRequest, WatchClaimEventsRequest, WatchClaimEventsResponse};
 use claims::testing::TestDatabase;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,8 +14,9 @@ use support::issuer::{AUDIENCE, ISSUER, Key, claims, claims_until, key_set};
 use support::issuer_site::Site;
 use support::refusal::Refusal;
 use support::streams::KeepAlive;
-use support::{Client, Server, eventually, heartbeat, mint};
-use tonic::{Code, Status};
+use support::{Client, PATIENCE, Server, eventually, heartbeat, mint};
+use tokio::time::timeout;
+use tonic::{Code, Status, Streaming};
 
 const ALL: [&str; 4] = ["holder", "verifier", "observer", "operator"];
 const ISSUED: [(&str, &str); 2] = [("CLAIM_JWT_ISSUER", ISSUER), ("CLAIM_JWT_AUDIENCE", AUDIENCE)];
@@ -37,6 +38,18 @@ fn unauthenticated(answer: Result<(), Status>) {
     let refusal = Refusal::of(&answer.expect_err("a caller that is not known"));
     assert_eq!(refusal.kind(), (Code::Unauthenticated, "UNAUTHENTICATED"));
     assert!(refusal.metadata.is_empty() && refusal.retry.is_none());
+}
+
+/// The status that ends a watch.
+async fn end(watch: &mut Streaming<WatchClaimEventsResponse>) -> Refusal {
+    let ended = async {
+        loop {
+            if let Err(ended) = watch.message().await {
+                return ended;
+            }
+        }
+    };
+    Refusal::of(&timeout(PATIENCE, ended).await.expect("an end in time"))
 }
 
 /// Callers that beat with whatever credentials they are told, and count what failed.
@@ -157,24 +170,14 @@ async fn streams_end_when_the_token_is_withdrawn_and_go_on_while_others_are() {
     files.write("tokens", &lines([(token("stays"), "stays")]));
     let (mut stream, mut watch) = streams.remove(0);
     assert_eq!(stream.end().await.reason, "UNAUTHENTICATED");
-    let ended = loop {
-        if let Err(ended) = watch.message().await {
-            break ended;
-        }
-    };
-    assert_eq!(Refusal::of(&ended).reason, "UNAUTHENTICATED");
+    assert_eq!(end(&mut watch).await.reason, "UNAUTHENTICATED");
     unauthenticated(beat(&mut client, &token("gone")).await);
     let (mut stream, mut watch) = streams.remove(0);
     stream.beat(2, heartbeat("w_1", 1)).await.unwrap();
 
     // A watch goes with the role, too; a stream of heartbeats has each of them refused.
     files.write("policy.toml", &grant("token:*", "elsewhere", &ALL));
-    let ended = loop {
-        if let Err(ended) = watch.message().await {
-            break ended;
-        }
-    };
-    assert_eq!(Refusal::of(&ended).reason, "NOT_PERMITTED");
+    assert_eq!(end(&mut watch).await.reason, "NOT_PERMITTED");
     assert_eq!(stream.beat(3, heartbeat("w_1", 1)).await.unwrap_err().reason, "NOT_PERMITTED");
 }
 

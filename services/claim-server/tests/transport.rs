@@ -6,13 +6,17 @@
 
 mod support;
 
+use claim_proto::v1::GetClaimRequest;
+use claim_proto::v1::claim_service_client::ClaimServiceClient;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
 use std::time::Duration;
-use support::certificates::{Authority, Files, SPIFFE, WARNING, call, call_anew, log, told};
-use support::{PATIENCE, Server};
+use support::certificates::{
+    Authority, Files, SPIFFE, WARNING, call, call_anew, connect, log, told,
+};
+use support::{PATIENCE, Server, reason};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -29,6 +33,31 @@ async fn a_client_is_known_by_the_names_of_its_certificate() {
     call_anew(&server, &servers, Some(&runner)).await.unwrap();
     for name in [SPIFFE, "runner-1.example"] {
         assert!(log(&server).contains(name), "{name}: {}", log(&server));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_may_do_what_the_policy_grants_to_its_name() {
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let files = Files::of(&servers.server());
+    files.trust(&[&clients]);
+    let server = files.serve(&[("CLAIM_TLS_CLIENT_AUTH", "optional")]).await;
+    let (runner, other) = (clients.client(SPIFFE, "a.b"), clients.client("spiffe://b/c", "a.b"));
+    for (client, tenant, expected) in [
+        // Permitted: then the database is asked, which is away.
+        (Some(&runner), "acme", "DATABASE_UNAVAILABLE"),
+        (Some(&runner), "umbrella", "NOT_PERMITTED"),
+        (Some(&other), "acme", "NOT_PERMITTED"),
+        (None, "acme", "UNAUTHENTICATED"),
+    ] {
+        let channel = connect(&server, &servers, client).await.unwrap();
+        let request = GetClaimRequest {
+            tenant_id: tenant.to_owned(),
+            consumer_id: "w_1".to_owned(),
+            epoch: 1,
+        };
+        let refused = ClaimServiceClient::new(channel).get_claim(request).await.unwrap_err();
+        assert_eq!(reason(&refused), expected, "{tenant}: {refused:?}");
     }
 }
 
@@ -111,7 +140,11 @@ async fn who_does_not_finish_the_handshake_is_dropped_and_keeps_nobody_waiting()
 #[tokio::test]
 async fn plain_text_is_spoken_everywhere_only_if_that_is_allowed() {
     let away = "postgres://nobody@127.0.0.1:1/none";
-    let allowed = [("CLAIM_LISTEN", "0.0.0.0:0"), ("CLAIM_ALLOW_PLAINTEXT", "true")];
+    let allowed = [
+        ("CLAIM_LISTEN", "0.0.0.0:0"),
+        ("CLAIM_ALLOW_PLAINTEXT", "true"),
+        ("CLAIM_ALLOW_ANONYMOUS", "true"),
+    ];
     let server = Server::start_with(away, &allowed).await;
     let address = format!("http://127.0.0.1:{}", server.address.port());
     let channel = Channel::from_shared(address).unwrap().connect_timeout(Duration::from_secs(5));

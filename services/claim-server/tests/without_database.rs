@@ -64,7 +64,7 @@ async fn a_wrong_setting_ends_the_program_with_64_and_one_line_that_names_it() {
         ("CLAIM_OUTAGE_GRACE", &["serve", "--outage-grace=2d"], &[URL]),
         ("CLAIM_SHUTDOWN_GRACE", &["serve"], &[URL, ("CLAIM_SHUTDOWN_GRACE", "-1s")]),
         ("CLAIM_LOG_FORMAT", &["serve"], &[URL, ("CLAIM_LOG_FORMAT", "xml")]),
-        ("CLAIM_POLICY_FILE", &["serve"], &[URL, ("CLAIM_LISTEN", "0.0.0.0:0")]),
+        ("CLAIM_POLICY_FILE", &["serve", "--listen=0.0.0.0:0", "--allow-plaintext"], &[URL]),
         ("CLAIM_POLICY_FILE", &["serve"], &[URL, ("CLAIM_POLICY_FILE", "/nowhere/at/all")]),
         ("CLAIM_POLICY_FILE", &["serve"], &[URL, ("CLAIM_TOKENS_FILE", "/etc/hostname")]),
         ("CLAIM_JWT_ISSUER", &["serve"], &[URL, ("CLAIM_JWKS_FILE", "/etc/hostname")]),

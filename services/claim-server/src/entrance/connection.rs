@@ -7,6 +7,7 @@ use super::watched::Watched;
 use super::{Entrance, Reception};
 use crate::peer::Peer;
 use crate::transport::door::Stream;
+use crate::turns::Turns;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::net::SocketAddr;
@@ -71,6 +72,7 @@ async fn serve_http(
 ) -> hyper::Result<()> {
     let address = peer.address;
     let stream = Watched::new(stream, limits.handshake_timeout, limits.write_timeout);
+    let stream = Turns::new(stream);
     let reception = Reception { entrance, peer, activity: Arc::clone(activity) };
     let mut served = pin!(http().serve_connection(TokioIo::new(stream), reception));
     tokio::select! {

@@ -94,10 +94,12 @@ impl Files {
         std::fs::write(self.0.join(name), text).expect("a file");
     }
 
-    /// Whose certificates clients have.
+    /// Whose certificates clients have. [`SPIFFE`] may look at the claims of the tenant acme.
     pub(crate) fn trust(&self, clients: &[&Authority]) {
         let all: String = clients.iter().map(|authority| authority.pem()).collect();
         self.write("clients.pem", &all);
+        let grant = format!("callers = [\"cert:{SPIFFE}\"]\ntenants = [\"acme\"]");
+        self.write("policy.toml", &format!("[[grant]]\n{grant}\nroles = [\"observer\"]\n"));
     }
 
     /// A server with those files and that environment, on a database that is away; it asks clients
@@ -105,7 +107,7 @@ impl Files {
     pub(crate) async fn serve(&self, environment: &[(&str, &str)]) -> Server {
         let path = |name: &str| self.0.join(name).display().to_string();
         let (certificate, key) = (path("server.pem"), path("server.key"));
-        let clients = path("clients.pem");
+        let (clients, policy) = (path("clients.pem"), path("policy.toml"));
         let mut all = vec![
             ("CLAIM_TLS_CERT", certificate.as_str()),
             ("CLAIM_TLS_KEY", key.as_str()),
@@ -113,6 +115,7 @@ impl Files {
         ];
         if self.0.join("clients.pem").exists() {
             all.push(("CLAIM_TLS_CLIENT_CA", clients.as_str()));
+            all.push(("CLAIM_POLICY_FILE", policy.as_str()));
         }
         all.extend(environment);
         Server::start_with("postgres://nobody@127.0.0.1:1/none", &all).await

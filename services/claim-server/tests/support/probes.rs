@@ -37,7 +37,8 @@ pub(crate) async fn http_address(server: &Server) -> String {
     let find = || {
         let log = server.log.lock().expect("a log").clone();
         let (_, rest) = log.split_once("probes on ")?;
-        Some(rest.split_whitespace().next()?.to_owned())
+        // Behind it, a log in JSON closes its quotation.
+        Some(rest.split(['"', ' ', '\n']).next()?.to_owned())
     };
     eventually("the log tells where the probes are", async || find().is_some()).await;
     find().expect("it was there")

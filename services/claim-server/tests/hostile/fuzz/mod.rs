@@ -12,8 +12,10 @@ mod input;
 mod judge;
 mod ledger;
 mod method;
+mod reads;
 mod request;
 mod world;
+mod writes;
 
 use crate::process::{is_unharmed, resident_bytes};
 use crate::support::{self, Server};

@@ -2,6 +2,7 @@
 
 use crate::support::{self, Client, authorize, done, heartbeat, mint};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -12,6 +13,9 @@ const PACE: Duration = Duration::from_millis(20);
 /// The longest that a call of it may take, on a machine that is busy with an attack: as long as a
 /// heartbeat may.
 const CALL_MAX: Duration = Duration::from_secs(5);
+
+/// Claims of all of them so far; no two have the same names.
+static CLAIMS: AtomicU64 = AtomicU64::new(0);
 
 /// A client that mints, heartbeats, authorizes and ends claims until it is asked how it went.
 pub(crate) struct Bystander {
@@ -50,8 +54,9 @@ async fn live(mut client: Client, mut stopped: oneshot::Receiver<()>) -> Served 
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // At least one claim, however short it is.
-    for number in 0.. {
+    loop {
         pace.tick().await;
+        let number = CLAIMS.fetch_add(1, Ordering::Relaxed);
         let (entity, consumer) = (format!("/bystander/{number}"), format!("w_{number}"));
         let minted = served.call("mint", client.mint(mint(&entity, &consumer))).await.into_inner();
         served.call("heartbeat", client.heartbeat(heartbeat(&consumer, 1))).await;

@@ -5,16 +5,16 @@ use super::wire::{
     DATA, GOAWAY, HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, PING, PRIORITY, RST_STREAM, SETTINGS,
     UNKNOWN, WINDOW_UPDATE, call, frame, numbered, settings,
 };
-use super::withstands;
+use super::{scaled, withstands};
 use std::net::SocketAddr;
 
 const GET_CLAIM: &str = "/claim.v1.ClaimService/GetClaim";
 /// Connections of an attack, at the same time.
 const CONNECTIONS: usize = 8;
 /// Bytes on each, if the server lets it.
-const BYTES: usize = 8 * 1024 * 1024;
+const BYTES: usize = scaled(8 * 1024 * 1024);
 /// Frames that are sent at once.
-const BURST: usize = 500;
+const BURST: usize = scaled(500);
 
 /// Whether the sender of a flood takes what comes back.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -25,7 +25,7 @@ async fn endless(server: SocketAddr, first: Vec<u8>, more: &[u8]) {
         for _ in 0..FRAMES {
             is_heard = is_heard && peer.send(&next).await && peer.skip();
         }
-        assert!(!is_heard, "the server takes headers without end");
+        assert!(peer.last_words().await.is_some(), "the server takes headers without end");
     }
 }
 

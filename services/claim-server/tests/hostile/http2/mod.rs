@@ -22,6 +22,14 @@ use std::net::SocketAddr;
 const PEAK_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// How much of that it may keep for later; an allocator gives back what it likes.
 const KEPT_BYTES_MAX: u64 = 48 * 1024 * 1024;
+/// Connections to the database that reads may have made the server open, and that it keeps.
+const DATABASE_CONNECTIONS: usize = 4;
+
+/// As much of a flood as fits the build: without optimisation, server and flood take ten times as long
+/// for a frame, and the point is not how fast they are.
+const fn scaled(amount: usize) -> usize {
+    if cfg!(debug_assertions) { amount / 10 } else { amount }
+}
 
 /// Plays an attack on a fresh server; panics if anything of what is said above is not so.
 async fn withstands(attack: impl AsyncFn(SocketAddr)) {
@@ -29,7 +37,6 @@ async fn withstands(attack: impl AsyncFn(SocketAddr)) {
     let mut server = Server::start(db.url()).await;
     // Whoever comes first pays for what is made once.
     Bystander::begin(server.address).await.end().await;
-    let is_left = async |connections: usize| descriptors(&server) <= connections;
     let (resident, open) = (resident_bytes(&server), descriptors(&server));
 
     let bystander = Bystander::begin(server.address).await;
@@ -37,9 +44,16 @@ async fn withstands(attack: impl AsyncFn(SocketAddr)) {
     let peak = peak_bytes(&server).saturating_sub(resident);
     let served = bystander.end().await;
 
-    // The bystander of the beginning may still have been counted.
-    eventually("its connections are closed", async || is_left(open).await).await;
-    let kept = resident_bytes(&server).saturating_sub(resident);
+    let is_left = async || descriptors(&server) <= open + DATABASE_CONNECTIONS;
+    eventually("its connections are closed", is_left).await;
+    // The allocator gives back what is free a little later, when its threads have something to do.
+    let kept = || resident_bytes(&server).saturating_sub(resident);
+    eventually("its memory is given back", async || {
+        Bystander::begin(server.address).await.end().await;
+        kept() < KEPT_BYTES_MAX
+    })
+    .await;
+    let kept = kept();
     println!(
         "{} calls of a bystander were served, the slowest in {} ms; the server grew by {} KiB and \
          kept {} KiB of them",
@@ -49,7 +63,6 @@ async fn withstands(attack: impl AsyncFn(SocketAddr)) {
         kept / 1024,
     );
     assert!(peak < PEAK_BYTES_MAX, "the server grew by {peak} bytes");
-    assert!(kept < KEPT_BYTES_MAX, "the server kept {kept} bytes");
     is_unharmed(&mut server);
     Bystander::begin(server.address).await.end().await;
     db.check_invariants().await;

@@ -1,7 +1,6 @@
 //! The other end of a connection, which may say and leave out whatever it likes.
 
 use super::wire::{PREFACE, settings};
-use crate::support::PATIENCE;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,6 +10,8 @@ use tokio::time::timeout;
 
 /// How long a server that does not read may keep its peer waiting before that gives up.
 const STALLED_AFTER: Duration = Duration::from_millis(300);
+/// How long a server may take to close a connection that is of no use any more.
+const CLOSED_AFTER: Duration = Duration::from_secs(10);
 
 /// A connection.
 pub(crate) struct Peer {
@@ -55,12 +56,10 @@ impl Peer {
         }
     }
 
-    /// All that the server still says until it closes the connection; panics if it does not.
-    pub(crate) async fn last_words(&mut self) -> Vec<u8> {
+    /// All that the server still says until it closes the connection; none if it does not.
+    pub(crate) async fn last_words(&mut self) -> Option<Vec<u8>> {
         let mut words = vec![];
-        let read = timeout(PATIENCE, self.socket.read_to_end(&mut words)).await;
         // A connection that is reset is closed too.
-        let _ = read.expect("the server closes the connection");
-        words
+        timeout(CLOSED_AFTER, self.socket.read_to_end(&mut words)).await.is_ok().then_some(words)
     }
 }

@@ -4,7 +4,7 @@ use super::peer::Peer;
 use super::wire::{
     CANCEL, DATA, END_STREAM, RST_STREAM, WINDOW_UPDATE, call, frame, numbered, streams, whole_call,
 };
-use super::withstands;
+use super::{scaled, withstands};
 use crate::support;
 use prost::Message;
 use std::net::SocketAddr;
@@ -14,7 +14,9 @@ const GET_CLAIM: &str = "/claim.v1.ClaimService/GetClaim";
 /// Connections of an attack, one after the other: a server may end each when it has had enough.
 const CONNECTIONS: usize = 20;
 /// Streams on each, if the server lets it.
-const STREAMS: usize = 5_000;
+const STREAMS: usize = scaled(5_000);
+/// Added to any window, more than one may have.
+const WINDOW_MAX: u32 = 0x7fff_ffff;
 /// Streams that are sent at once.
 const BURST: usize = 100;
 
@@ -61,7 +63,7 @@ async fn whole_calls_that_are_reset_at_once_do_not_keep_others_from_being_served
 async fn streams_that_the_server_has_to_reset_do_not_keep_others_from_being_served() {
     withstands(async |server| {
         flood(server, |stream| {
-            [call(stream, GET_CLAIM), numbered(WINDOW_UPDATE, stream, 0)].concat()
+            [call(stream, GET_CLAIM), numbered(WINDOW_UPDATE, stream, WINDOW_MAX)].concat()
         })
         .await;
         flood(server, |stream| {
