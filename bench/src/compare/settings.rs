@@ -17,7 +17,7 @@ const NOT_QUICK: [Part; 3] = [Part::Sizes, Part::Streams, Part::Reaper];
 /// SQL, beside etcd, pg-boss and graphile-worker; what each call costs; at ten million rows, with ten
 /// thousand holders, with several servers, while claims expire, and under overload.
 ///
-/// Runs private Postgreses in the temporary folder and the programs beside this one, takes about forty
+/// Runs private Postgreses in the temporary folder and the programs beside this one, takes about fifty
 /// minutes, and writes performance.md with its plots and numbers. What is compared takes turns, round by
 /// round, and every answer is verified; a difference is an error.
 #[derive(Clone, Debug, Args, Serialize)]
