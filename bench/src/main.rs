@@ -11,6 +11,7 @@ mod floor;
 mod latencies;
 mod load;
 mod machine;
+mod noisy;
 mod numbers;
 mod plot;
 mod programs;
@@ -40,6 +41,7 @@ enum What {
     Reaper(reaper::Settings),
     Fleet(fleet::Settings),
     Compare(compare::Settings),
+    Noisy(noisy::Settings),
 }
 
 fn main() -> Result<()> {
@@ -48,6 +50,7 @@ fn main() -> Result<()> {
         What::Reaper(settings) => reaper::run(&settings),
         What::Fleet(settings) => fleet::run(&settings),
         What::Compare(settings) => compare::run(&settings),
+        What::Noisy(settings) => noisy::run(&settings),
     }
 }
 

@@ -6,7 +6,7 @@
 //! Every answer is verified, and so is what is in the tables afterwards.
 
 mod alone;
-mod call;
+pub(crate) mod call;
 mod contended;
 mod contest;
 mod cost;
@@ -17,7 +17,7 @@ mod goals;
 mod growth;
 mod mixed;
 mod open;
-mod overload;
+pub(crate) mod overload;
 mod passes;
 mod queues;
 mod replicas;

@@ -22,7 +22,7 @@ use crate::sql::Sql;
 use crate::{cpu, progress, resident};
 use anyhow::{Result, ensure};
 use bystander::Bystander;
-use flood::{CONNECTIONS, Flood};
+pub(crate) use flood::{CONNECTIONS, Flood};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::runtime::Runtime;

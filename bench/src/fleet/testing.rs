@@ -2,7 +2,9 @@
 
 use super::settings::Settings;
 use crate::sql::Sql;
-use claim_server::{AccessConfig, Config, ConnectionSettings, LaneSettings, Server, Transport};
+use claim_server::{
+    AccessConfig, Config, ConnectionSettings, LaneSettings, QuotaFile, Server, Transport,
+};
 use claims::program::Shutdown;
 use claims::store::Database;
 use claims::testing::TestDatabase;
@@ -35,6 +37,15 @@ pub(crate) fn settings() -> Settings {
 impl Ground {
     /// Starts it.
     pub(crate) fn new() -> Self {
+        Self::start(None)
+    }
+
+    /// The same, with those quotas.
+    pub(crate) fn with_quotas(quotas: &str) -> Self {
+        Self::start(Some(QuotaFile::of_text(quotas).unwrap()))
+    }
+
+    fn start(quota: Option<QuotaFile>) -> Self {
         let runtime = Runtime::new().unwrap();
         let db = runtime.block_on(TestDatabase::in_service());
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -48,6 +59,7 @@ impl Ground {
             transport: Transport::default(),
             connections: ConnectionSettings::default(),
             access: AccessConfig::default(),
+            quota,
         };
         let server = runtime.block_on(Server::bind(config)).unwrap();
         let address = format!("http://{}", server.address());

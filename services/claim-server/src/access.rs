@@ -22,7 +22,6 @@ mod audit;
 mod call;
 mod caller;
 mod fetch;
-mod fingerprint;
 mod flaw;
 mod jwt;
 mod names;
@@ -32,7 +31,6 @@ mod reload;
 mod roles;
 mod settings;
 mod signature;
-mod source;
 mod tokens;
 
 pub(crate) use audit::Act;
@@ -43,11 +41,11 @@ pub(crate) use reload::Reloader;
 pub(crate) use roles::{Need, Role, need};
 pub use settings::{AccessConfig, AccessSettings};
 
+use crate::fingerprint::Fingerprint;
 use crate::peer::Peer;
 use arc_swap::ArcSwap;
 use audit::Audit;
 use caller::Credential;
-use fingerprint::Fingerprint;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jwt::Keys;

@@ -5,26 +5,48 @@ use crate::access::Call;
 use crate::beat::{self, HEARTBEAT_TIMEOUT};
 use crate::calls::deadline::Deadline;
 use crate::keep_alive::{self, KeepAlives};
+use crate::quota::Quotas;
+use crate::quota::kind::Counted;
 use crate::status;
-use crate::subject::{self, checked, checked_part};
+use crate::subject::{self, Subject, checked, checked_part};
 use crate::watches::{self, Watches};
+use crate::wire::InvalidFields;
 use crate::wire::{answer, events, request, stream};
 use claim_proto::v1;
 use claim_proto::v1::claim_service_server::ClaimService;
 use claims::store::{ClaimStore, fresh_write_token};
+use http::Extensions;
 use tonic::{Request, Response, Status, Streaming};
 
 /// The calls of runners, of the stores they write to, and of those who look on.
 pub(crate) struct Claims {
     store: ClaimStore,
+    quotas: Quotas,
     keep_alives: KeepAlives,
     watches: Watches,
 }
 
 impl Claims {
-    /// Serves from that store.
-    pub(crate) fn new(store: ClaimStore, keep_alives: KeepAlives, watches: Watches) -> Self {
-        Self { store, keep_alives, watches }
+    /// Serves from that store, within those quotas.
+    pub(crate) fn new(
+        store: ClaimStore,
+        quotas: Quotas,
+        keep_alives: KeepAlives,
+        watches: Watches,
+    ) -> Self {
+        Self { store, quotas, keep_alives, watches }
+    }
+
+    /// A converted request that its caller may make, and for which quotas have room; or why not.
+    fn admitted<R: Subject + Counted>(
+        &self,
+        extensions: &Extensions,
+        converted: Result<R, InvalidFields>,
+    ) -> Result<R, Status> {
+        let call = Call::of(extensions)?;
+        let request = checked(&call, converted)?;
+        self.quotas.of(call.caller().actor(), extensions).charge(&request)?;
+        Ok(request)
     }
 }
 
@@ -39,8 +61,10 @@ impl ClaimService for Claims {
     ) -> Result<Response<v1::MintResponse>, Status> {
         let token = fresh_write_token().map_err(status::of)?;
         let call = Call::of(request.extensions())?;
+        let quota = self.quotas.of(call.caller().actor(), request.extensions());
         let mint = checked(&call, request::mint(request.get_ref(), token.digest()))?;
-        let minted = self.store.mint(mint).await.map_err(status::of)?;
+        quota.charge(&mint)?;
+        let minted = quota.minted(&self.store, mint).await?;
         Ok(Response::new(answer::minted(&minted, &token)))
     }
 
@@ -48,8 +72,8 @@ impl ClaimService for Claims {
         &self,
         request: Request<v1::HeartbeatRequest>,
     ) -> Result<Response<v1::HeartbeatResponse>, Status> {
-        let call = Call::of(request.extensions())?;
-        let heartbeat = checked(&call, request::heartbeat(request.get_ref()))?;
+        let heartbeat =
+            self.admitted(request.extensions(), request::heartbeat(request.get_ref()))?;
         let renewal = self.store.heartbeat(heartbeat).await.map_err(status::of)?;
         Ok(Response::new(answer::renewed(&renewal)))
     }
@@ -62,7 +86,9 @@ impl ClaimService for Claims {
         let batch = stream::heartbeats(request.get_ref()).map_err(|no| status::invalid(&no))?;
         subject::note_batch(&batch);
         let call = Call::of(request.extensions())?;
-        let batch = batch.into_iter().map(|beat| checked_part(&call, beat)).collect();
+        let quota = self.quotas.of(call.caller().actor(), request.extensions());
+        let beats = batch.into_iter();
+        let batch = beats.map(|beat| quota.charged(checked_part(&call, beat))).collect();
         let outcomes = beat::all(&self.store, batch, until).await;
         Ok(Response::new(stream::batch_answered(outcomes)))
     }
@@ -73,15 +99,16 @@ impl ClaimService for Claims {
     ) -> Result<Response<Self::KeepAliveStream>, Status> {
         let deadline = Deadline::of_stream(request.extensions());
         let call = Call::of(request.extensions())?;
-        Ok(Response::new(self.keep_alives.open(request.into_inner(), call, deadline)))
+        let quota = self.quotas.of(call.caller().actor(), request.extensions());
+        Ok(Response::new(self.keep_alives.open(request.into_inner(), call, quota, deadline)?))
     }
 
     async fn done(
         &self,
         request: Request<v1::DoneRequest>,
     ) -> Result<Response<v1::DoneResponse>, Status> {
-        let call = Call::of(request.extensions())?;
-        let done = checked(&call, request::done(request.into_inner()))?;
+        let (_, extensions, asked) = request.into_parts();
+        let done = self.admitted(&extensions, request::done(asked))?;
         let ended = self.store.done(done).await.map_err(status::of)?;
         Ok(Response::new(answer::ended(&ended)))
     }
@@ -90,8 +117,8 @@ impl ClaimService for Claims {
         &self,
         request: Request<v1::AuthorizeWriteRequest>,
     ) -> Result<Response<v1::AuthorizeWriteResponse>, Status> {
-        let call = Call::of(request.extensions())?;
-        let write = checked(&call, request::authorize_write(request.get_ref()))?;
+        let write =
+            self.admitted(request.extensions(), request::authorize_write(request.get_ref()))?;
         let authorizing = self.store.authorize(write.tenant, write.stream, write.token);
         Ok(Response::new(answer::authorized(&authorizing.await.map_err(status::of)?)))
     }
@@ -100,8 +127,7 @@ impl ClaimService for Claims {
         &self,
         request: Request<v1::GetClaimRequest>,
     ) -> Result<Response<v1::GetClaimResponse>, Status> {
-        let call = Call::of(request.extensions())?;
-        let id = checked(&call, request::get_claim(request.get_ref()))?;
+        let id = self.admitted(request.extensions(), request::get_claim(request.get_ref()))?;
         let (claim, now) = self.store.get_claim(id).await.map_err(status::of)?;
         Ok(Response::new(answer::claim_read(&claim, now)))
     }
@@ -110,8 +136,7 @@ impl ClaimService for Claims {
         &self,
         request: Request<v1::ListClaimsRequest>,
     ) -> Result<Response<v1::ListClaimsResponse>, Status> {
-        let call = Call::of(request.extensions())?;
-        let query = checked(&call, request::list_claims(request.get_ref()))?;
+        let query = self.admitted(request.extensions(), request::list_claims(request.get_ref()))?;
         let page = self.store.list_claims(query.clone()).await.map_err(status::of)?;
         Ok(Response::new(answer::claims_listed(&query, &page)))
     }
@@ -120,8 +145,7 @@ impl ClaimService for Claims {
         &self,
         request: Request<v1::GetEntityRequest>,
     ) -> Result<Response<v1::GetEntityResponse>, Status> {
-        let call = Call::of(request.extensions())?;
-        let key = checked(&call, request::get_entity(request.get_ref()))?;
+        let key = self.admitted(request.extensions(), request::get_entity(request.get_ref()))?;
         let view = self.store.get_entity(key.clone()).await.map_err(status::of)?;
         Ok(Response::new(answer::entity_read(&key, &view)))
     }
@@ -130,8 +154,7 @@ impl ClaimService for Claims {
         &self,
         request: Request<v1::ListClaimEventsRequest>,
     ) -> Result<Response<v1::ListClaimEventsResponse>, Status> {
-        let call = Call::of(request.extensions())?;
-        let query = checked(&call, events::list(request.get_ref()))?;
+        let query = self.admitted(request.extensions(), events::list(request.get_ref()))?;
         let page = self.store.events().list(query.clone()).await.map_err(status::of_list)?;
         Ok(Response::new(events::listed(&query, &page)))
     }
@@ -142,7 +165,9 @@ impl ClaimService for Claims {
     ) -> Result<Response<Self::WatchClaimEventsStream>, Status> {
         let deadline = Deadline::of_stream(request.extensions());
         let call = Call::of(request.extensions())?;
+        let quota = self.quotas.of(call.caller().actor(), request.extensions());
         let asked = checked(&call, events::watch(request.get_ref()))?;
-        Ok(Response::new(self.watches.open(asked, &call, deadline).await?))
+        quota.charge(&asked)?;
+        Ok(Response::new(self.watches.open(asked, &call, &quota, deadline).await?))
     }
 }

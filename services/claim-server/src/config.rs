@@ -3,6 +3,7 @@
 
 use crate::access::{AccessConfig, AccessSettings};
 use crate::entrance::ConnectionSettings;
+use crate::quota::file::{QuotaFile, QuotaSettings};
 use crate::transport::{Transport, TransportSettings};
 use claims::program::{LogFormat, WrongSetting, database_from_environment, parse_length};
 use claims::store::{Database, StoreSettings};
@@ -89,6 +90,10 @@ pub struct ServeSettings {
     /// Who may call.
     #[command(flatten)]
     pub access: AccessSettings,
+
+    /// What tenants and callers may use at most.
+    #[command(flatten)]
+    pub quota: QuotaSettings,
 
     /// The form of the log.
     #[command(flatten)]
@@ -223,6 +228,8 @@ pub struct Config {
     pub connections: ConnectionSettings,
     /// Who may call.
     pub access: AccessConfig,
+    /// What tenants and callers may use at most; none: no limits.
+    pub quota: Option<QuotaFile>,
 }
 
 impl ServeSettings {
@@ -256,6 +263,7 @@ impl ServeSettings {
             access: self.access.check(self.listen, transport.knows_clients())?,
             transport,
             connections: self.connections.check()?,
+            quota: self.quota.check()?,
         })
     }
 }

@@ -15,11 +15,9 @@ mod limits;
 mod watched;
 
 use crate::calls::Calls;
-use crate::calls::admission::{Admission, Refusing};
+use crate::calls::admission::{Admission, Asking, Connection};
 use crate::calls::method::Method;
-use crate::calls::whole::WholeMessages;
 use crate::peer::Peer;
-use crate::server::REQUEST_BYTES_MAX;
 use crate::transport::Complaints;
 use crate::transport::door::Door;
 use activity::Activity;
@@ -35,9 +33,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::body::Body;
 use tonic::service::Routes;
-use tower::Service as _;
 
 pub use limits::ConnectionSettings;
 
@@ -127,6 +123,8 @@ struct Reception {
     entrance: Entrance,
     peer: Peer,
     activity: Arc<Activity>,
+    /// What it remembers.
+    remembered: Connection,
 }
 
 impl Service<Request<Incoming>> for Reception {
@@ -136,16 +134,17 @@ impl Service<Request<Incoming>> for Reception {
 
     fn call(&self, mut request: Request<Incoming>) -> Entering {
         let stream = self.activity.begin();
-        let path = request.uri().path();
-        if let Some(refusal) = self.entrance.admission.refusal(path) {
-            let refusing = Refusing::new(request.into_body(), refusal);
-            return Entering::new(Way::Refused(refusing), stream, false);
-        }
-        let streams = Method::of(path).streams();
+        let streams = Method::of(request.uri().path()).streams();
+        let memory = self.remembered.memory(request.headers());
+        request.extensions_mut().insert(memory);
         request.extensions_mut().insert(self.peer.clone());
-        let mut calls = Calls::clone(&self.entrance.calls);
-        let whole = |body| Body::new(WholeMessages::new(body, REQUEST_BYTES_MAX));
-        let call = calls.call(request.map(whole));
-        Entering::new(Way::Admitted { call, is_on_its_own: false }, stream, streams)
+        let Entrance { admission, calls, .. } = &self.entrance;
+        let way = if admission.asks(&request, &self.remembered) {
+            let asking = Asking::new(request, admission.clone(), self.remembered.clone());
+            Way::Asking { asking: Box::new(asking), calls: Arc::clone(calls) }
+        } else {
+            Way::admitted(calls, request)
+        };
+        Entering::new(way, stream, streams)
     }
 }

@@ -26,6 +26,7 @@ use crate::access::Call;
 use crate::calls::deadline::Deadline;
 use crate::calls::drain::Drain;
 use crate::calls::span::StreamLog;
+use crate::quota::Quota;
 use claim_proto::v1;
 use claims::store::ClaimStore;
 use futures_util::stream::{BoxStream, FuturesUnordered, unfold};
@@ -79,13 +80,15 @@ impl KeepAlives {
         }
     }
 
-    /// Opens one.
+    /// Opens one, if its caller may have another.
     pub(crate) fn open(
         &self,
         requests: Streaming<v1::KeepAliveRequest>,
         call: Call,
+        quota: Quota,
         deadline: Deadline,
-    ) -> Answers {
+    ) -> Result<Answers, Status> {
+        let opened = quota.open_stream()?;
         let listeners = self.listeners.clone();
         let is_away = *self.database_away.borrow();
         let herald = (!is_away).then(|| async move { listeners.attention.paid().await }.boxed());
@@ -96,6 +99,8 @@ impl KeepAlives {
             stay: self.drain.stay(),
             standing: call.standing(None),
             call,
+            quota,
+            _opened: opened,
             deadline,
             database_away: self.database_away.clone(),
             under_way: FuturesUnordered::new(),
@@ -114,6 +119,6 @@ impl KeepAlives {
             let rest = item.is_ok().then_some(stream);
             Some((item, rest))
         });
-        answers.boxed()
+        Ok(answers.boxed())
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! The way of a call: `transport` (encryption, certificates) → `entrance` (connections, and who may
 //! come in) → `calls` (span, drain, deadline, caller, panics, malformed bytes) → the handler in
-//! `claim_service` → `wire::request` → `access` (may the caller do that?) → the store →
+//! `claim_service` → `wire::request` → `access` (may the caller do that?) →
+//! `quota` → the store →
 //! `wire::answer`, or `status` for a no.
 //!
 //! Beside the calls, `server` runs three tasks: `health` asks the database whether it answers,
@@ -17,6 +18,7 @@ mod calls;
 mod claim_service;
 pub mod config;
 mod entrance;
+mod fingerprint;
 mod health;
 mod jitter;
 mod keep_alive;
@@ -24,8 +26,10 @@ mod liveness;
 mod page_token;
 mod peer;
 mod probes;
+mod quota;
 mod reason;
 pub mod server;
+mod source;
 mod status;
 mod subject;
 mod transport;
@@ -36,5 +40,6 @@ mod wire;
 pub use access::{AccessConfig, AccessSettings};
 pub use config::{Config, LaneSettings};
 pub use entrance::ConnectionSettings;
+pub use quota::file::QuotaFile;
 pub use server::{Server, ServerError};
 pub use transport::{ClientAuth, Transport, TransportSettings};

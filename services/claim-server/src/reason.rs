@@ -25,6 +25,7 @@ pub(crate) enum Reason {
     WriteTokenInvalid,
     Unauthenticated,
     NotPermitted,
+    QuotaExceeded,
     Overloaded,
     DatabaseUnavailable,
     Draining,
@@ -57,6 +58,7 @@ impl Reason {
             Self::WriteTokenInvalid => "WRITE_TOKEN_INVALID",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::NotPermitted => "NOT_PERMITTED",
+            Self::QuotaExceeded => "QUOTA_EXCEEDED",
             Self::Overloaded => "OVERLOADED",
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::Draining => "DRAINING",
@@ -86,7 +88,9 @@ impl Reason {
             | Self::LeaseLapsed => Code::FailedPrecondition,
             Self::WriteTokenInvalid | Self::NotPermitted => Code::PermissionDenied,
             Self::Unauthenticated => Code::Unauthenticated,
-            Self::Overloaded | Self::WatcherTooSlow => Code::ResourceExhausted,
+            Self::QuotaExceeded | Self::Overloaded | Self::WatcherTooSlow => {
+                Code::ResourceExhausted
+            }
             Self::DatabaseUnavailable | Self::Draining => Code::Unavailable,
             Self::TimedOut => Code::DeadlineExceeded,
             Self::EventsPruned => Code::OutOfRange,

@@ -4,13 +4,17 @@ use crate::access::{Access, Reloader};
 use crate::admin_service::Admin;
 use crate::beat::HEARTBEAT_TIMEOUT;
 use crate::calls::CallLayer;
-use crate::calls::admission::Admission;
+use crate::calls::admission::{Admission, Gate};
 use crate::calls::drain::Drain;
 use crate::claim_service::Claims;
 use crate::config::Config;
 use crate::entrance::Entrance;
 use crate::health::{Health, Readiness};
 use crate::keep_alive::KeepAlives;
+use crate::quota::Quotas;
+use crate::quota::file::QuotaFile;
+use crate::quota::kind::Kind;
+use crate::quota::table::QuotaTable;
 use crate::transport::Transport;
 use crate::transport::door::Door;
 use crate::transport::reload::Reload;
@@ -18,8 +22,9 @@ use crate::watches::Watches;
 use crate::{liveness, probes};
 use claim_proto::v1::claim_admin_service_server::ClaimAdminServiceServer;
 use claim_proto::v1::claim_service_server::ClaimServiceServer;
+use claims::domain::TenantId;
 use claims::program::Shutdown;
-use claims::store::ClaimStore;
+use claims::store::{ClaimStore, Weights};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -129,16 +134,19 @@ impl Server {
         reloader.begin().await;
         let reloader = tokio::spawn(reloader.run());
 
+        let (quotas, quota_file) = quotas(config.quota, store.weights());
         let drain = Drain::default();
         let close = CancellationToken::new();
         let keep_alives = KeepAlives::new(store.clone(), drain.clone(), health.database_away());
         let herald = tokio::spawn(keep_alives.herald());
         let watches = Watches::new(store.events().clone(), drain.clone());
-        let routes = routes(&store, keep_alives, watches)?.add_service(health_service).prepare();
+        let routes = routes(&store, &quotas, keep_alives, watches)?;
+        let routes = routes.add_service(health_service).prepare();
         config.transport.caution(address);
         let (door, reload) = door(config.transport);
         let calls = CallLayer::new(drain.clone(), access).layer(routes);
-        let entrance = Entrance::new(door, config.connections, admission(&store, &drain), calls);
+        let admission = Admission::new(Limits { store: store.clone(), quotas }, drain.clone());
+        let entrance = Entrance::new(door, config.connections, admission, calls);
         let grpc = tokio::spawn(entrance.serve(grpc, close.clone()));
         tracing::info!(%address, "gRPC is served on {address}, probes on {probes_address}");
 
@@ -151,6 +159,7 @@ impl Server {
         signer.abort();
         herald.abort();
         reloader.abort();
+        quota_file.abort();
         probes.abort();
         reload.abort();
         ended
@@ -167,11 +176,12 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerEr
 /// The services of the contract, and reflection on them for clients without proto files.
 fn routes(
     store: &ClaimStore,
+    quotas: &Quotas,
     keep_alives: KeepAlives,
     watches: Watches,
 ) -> Result<Routes, ServerError> {
-    let claims = ClaimServiceServer::new(Claims::new(store.clone(), keep_alives, watches))
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let claims = Claims::new(store.clone(), quotas.clone(), keep_alives, watches);
+    let claims = ClaimServiceServer::new(claims).max_decoding_message_size(REQUEST_BYTES_MAX);
     let admin = ClaimAdminServiceServer::new(Admin::new(store.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     let reflection = || {
@@ -196,10 +206,33 @@ fn door(transport: Transport) -> (Door, JoinHandle<()>) {
     (Door::guarded(reload.current()), tokio::spawn(reload.run()))
 }
 
-/// Turns mints away while too many wait.
-fn admission(store: &ClaimStore, drain: &Drain) -> Admission {
-    let store = store.clone();
-    Admission::new(move || store.refuses_mints(), drain.clone())
+/// The quotas of a file, and the task that follows it.
+fn quotas(file: Option<QuotaFile>, weights: &Weights) -> (Quotas, JoinHandle<()>) {
+    let table = file.as_ref().map_or_else(QuotaTable::default, |file| file.table().clone());
+    let quotas = Quotas::new(table, weights);
+    let following = quotas.clone();
+    let follow = async move {
+        if let Some(file) = file {
+            file.follow(following).await;
+        }
+    };
+    (quotas, tokio::spawn(follow))
+}
+
+/// What is refused now, by tenant.
+struct Limits {
+    store: ClaimStore,
+    quotas: Quotas,
+}
+
+impl Gate for Limits {
+    fn refuses_mints_of(&self, tenant: &TenantId) -> bool {
+        self.store.refuses_mints_of(tenant)
+    }
+
+    fn exceeds(&self, tenant: &TenantId, kind: Kind) -> Option<Duration> {
+        self.quotas.exceeds(tenant, kind)
+    }
 }
 
 async fn serve_probes(listener: TcpListener, readiness: watch::Receiver<Readiness>) {

@@ -3,6 +3,7 @@
 
 use crate::access::Role;
 use crate::jitter;
+use crate::quota::exceeded::Exceeded;
 use crate::reason::Reason;
 use crate::wire::{InvalidFields, rfc3339};
 use claim_proto::ERROR_DOMAIN;
@@ -20,6 +21,10 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 /// as one. So few steps that all of them fit into the header table of a connection (4 KiB).
 const RETRY_OVERLOADED: Duration = Duration::from_millis(500);
 const RETRY_OVERLOADED_STEPS: u32 = 8;
+/// What a tenant far beyond its quota of calls is told, in milliseconds: the first that is not too early.
+/// As few as fit into the header table of a connection, for calls that are refused at the entrance.
+const RETRY_EXCEEDED_MS: [u64; 12] =
+    [1, 3, 10, 30, 100, 250, 500, 1_000, 2_500, 5_000, 15_000, 60_000];
 /// When to come back while the database is away: a failover takes seconds, and a heartbeat has
 /// several tries in a lease.
 const RETRY_DATABASE: Duration = Duration::from_secs(1);
@@ -139,6 +144,21 @@ fn overloaded_for(step: u32) -> Status {
     let delay = RETRY_OVERLOADED / 2 + RETRY_OVERLOADED * step / (RETRY_OVERLOADED_STEPS - 1);
     let details = ErrorDetails::with_retry_info(Some(delay));
     status(Reason::Overloaded, "too many calls are waiting".to_owned(), vec![], details)
+}
+
+/// The status of a call for which a quota leaves no room.
+pub(crate) fn quota_exceeded(exceeded: &Exceeded) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(exceeded.retry()));
+    status(Reason::QuotaExceeded, exceeded.text(), vec![], details)
+}
+
+/// One status for each time that a tenant beyond its quota of calls is told at the entrance, in the order
+/// of those times.
+pub(crate) fn exceeded_calls() -> impl Iterator<Item = (Duration, Status)> {
+    RETRY_EXCEEDED_MS.into_iter().map(Duration::from_millis).map(|retry| {
+        let exceeded = Exceeded::calls(retry);
+        (retry, quota_exceeded(&exceeded))
+    })
 }
 
 /// The status of a call that the database does not answer.

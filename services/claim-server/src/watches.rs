@@ -14,6 +14,7 @@ use crate::access::{Call, Standing};
 use crate::calls::deadline::Deadline;
 use crate::calls::drain::{Drain, Stay};
 use crate::calls::span::StreamLog;
+use crate::quota::{Opened, Quota};
 use crate::status;
 use crate::wire::events::{self, EventWatch};
 use claim_proto::v1;
@@ -38,15 +39,17 @@ impl Watches {
         Self { events, drain }
     }
 
-    /// Opens one; refused if it cannot begin where it is asked to.
+    /// Opens one; refused if it cannot begin where it is asked to, or if there are too many.
     pub(crate) async fn open(
         &self,
         asked: EventWatch,
         call: &Call,
+        quota: &Quota,
         deadline: Deadline,
     ) -> Result<Items, Status> {
         let stay = self.drain.stay();
         let standing = call.standing(Some(&asked.filter.tenant));
+        let opened = quota.open_watch(&asked.filter.tenant)?;
         let begun = self.events.watch(asked.filter, asked.from);
         let watch = tokio::select! {
             biased;
@@ -58,6 +61,7 @@ impl Watches {
             watch,
             stay,
             standing,
+            _opened: opened,
             deadline,
             log: StreamLog::of("WatchClaimEvents"),
         });
@@ -81,6 +85,7 @@ struct Running {
     watch: Watch,
     stay: Stay,
     standing: Standing,
+    _opened: Opened,
     deadline: Deadline,
     log: StreamLog,
 }

@@ -8,6 +8,7 @@ use prost::Message;
 use std::collections::HashMap;
 use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 /// Bytes before each message of gRPC: a flag and a length.
 const PREFIX_BYTES: usize = 5;
@@ -18,15 +19,24 @@ const KNOWN_MAX: usize = 10_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Minted,
-    Refused { says_when: bool },
+    Refused(Refused),
     Failed(Code),
+}
+
+/// What a refusal for want of room says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// When to come again.
+    pub(super) says_when: bool,
+    /// That a quota is used up, and not that the server has too much to do.
+    pub(super) names_quota: bool,
 }
 
 /// Reads the headers of one connection; each block depends on those before.
 pub(super) struct Reader {
     decoder: Decoder<'static>,
-    /// Whether these details of a refusal say when to come again.
-    known: HashMap<Vec<u8>, bool>,
+    /// What these details of a refusal say.
+    known: HashMap<Vec<u8>, Refused>,
 }
 
 /// What headers or trailers say.
@@ -55,13 +65,13 @@ impl Reader {
             Code::Ok => minted(message),
             Code::ResourceExhausted => {
                 let details = said.details.context("a refusal without details")?;
-                Ok(Answer::Refused { says_when: self.says_when(details)? })
+                Ok(Answer::Refused(self.refused(details)?))
             }
             code => Ok(Answer::Failed(code)),
         }
     }
 
-    fn says_when(&mut self, details: Vec<u8>) -> Result<bool> {
+    fn refused(&mut self, details: Vec<u8>) -> Result<Refused> {
         if let Some(known) = self.known.get(&details) {
             return Ok(*known);
         }
@@ -73,9 +83,12 @@ impl Reader {
             HeaderValue::from_bytes(&details)?,
         );
         let status = Status::from_header_map(&headers).context("a status")?;
+        let info = status.get_details_error_info().context("a reason")?;
+        ensure!(["OVERLOADED", "QUOTA_EXCEEDED"].contains(&info.reason.as_str()), "{info:?}");
         let says_when = super::super::call::says_when(&status);
-        self.known.insert(details, says_when);
-        Ok(says_when)
+        let refused = Refused { says_when, names_quota: info.reason == "QUOTA_EXCEEDED" };
+        self.known.insert(details, refused);
+        Ok(refused)
     }
 
     fn read(&mut self, block: &[u8]) -> Result<Said> {
@@ -105,7 +118,7 @@ mod tests {
     use claim_proto::v1::Claim;
     use loona_hpack::Encoder;
     use std::time::Duration;
-    use tonic_types::{ErrorDetails, StatusExt as _};
+    use tonic_types::ErrorDetails;
 
     fn block(encoder: &mut Encoder<'_>, status: &Status) -> Vec<u8> {
         let mut headers = HeaderMap::new();
@@ -117,7 +130,8 @@ mod tests {
     fn a_refusal_says_when_or_not() {
         let (mut encoder, mut reader) = (Encoder::new(), Reader::new());
         let code = Code::ResourceExhausted;
-        let told = ErrorDetails::with_retry_info(Some(Duration::from_millis(5)));
+        let mut told = ErrorDetails::with_retry_info(Some(Duration::from_millis(5)));
+        told.set_error_info("QUOTA_EXCEEDED", "claim.v1", HashMap::new());
         let told = Status::with_error_details(code, "full", told);
         let other = ErrorDetails::with_error_info("OVERLOADED", "claim.v1", HashMap::new());
         let other = Status::with_error_details(code, "full", other);
@@ -125,7 +139,8 @@ mod tests {
             for (status, says_when) in [(&told, true), (&other, false)] {
                 let block = block(&mut encoder, status);
                 let answer = reader.end(&block, &[]).unwrap();
-                assert_eq!(answer, Answer::Refused { says_when });
+                let refused = Refused { says_when, names_quota: says_when };
+                assert_eq!(answer, Answer::Refused(refused));
             }
         }
         let bare = block(&mut encoder, &Status::new(code, "full"));

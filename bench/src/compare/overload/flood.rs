@@ -1,39 +1,43 @@
 //! Mints that are sent at their times, whether or not others are answered.
 
 use super::super::call::fresh;
-use super::answer::Answer;
+use super::answer::{Answer, Refused};
 use super::connection::Connection;
 use crate::latencies::Latencies;
+use crate::load::TENANT;
 use crate::numbers::float;
 use anyhow::{Context, Result, ensure};
+use claim_proto::v1::MintRequest;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tonic::Code;
 
 /// As a handful of dispatchers would have. Each takes 1 024 calls under way.
-pub(super) const CONNECTIONS: usize = 16;
+pub(crate) const CONNECTIONS: usize = 16;
 /// How often due calls are sent and answers are looked for; latencies are as coarse as this.
 const TICK: Duration = Duration::from_millis(1);
 /// From the last call to the last answer; a call has ten seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What came of it.
-pub(super) struct Flood {
-    pub(super) sent: u64,
+pub(crate) struct Flood {
+    pub(crate) sent: u64,
     /// Due while no connection took another.
-    pub(super) not_sent: u64,
+    pub(crate) not_sent: u64,
     /// Calls under way, at most.
-    pub(super) under_way: usize,
+    pub(crate) under_way: usize,
     /// While calls were sent.
-    pub(super) seconds: f64,
+    pub(crate) seconds: f64,
     /// Latencies are from when a call was due.
-    pub(super) minted: Latencies,
+    pub(crate) minted: Latencies,
     /// Minted while calls were sent.
-    pub(super) in_time: u64,
-    pub(super) refused: Latencies,
-    pub(super) says_when: u64,
-    pub(super) failed: u64,
-    pub(super) failed_with: Option<Code>,
+    pub(crate) in_time: u64,
+    pub(crate) refused: Latencies,
+    pub(crate) says_when: u64,
+    /// Refused because a quota is used up.
+    pub(crate) names_quota: u64,
+    pub(crate) failed: u64,
+    pub(crate) failed_with: Option<Code>,
 }
 
 impl Flood {
@@ -47,6 +51,7 @@ impl Flood {
             in_time: 0,
             refused: Latencies::new()?,
             says_when: 0,
+            names_quota: 0,
             failed: 0,
             failed_with: None,
         })
@@ -54,7 +59,18 @@ impl Flood {
 
     /// Sends mints of fresh entities, `rate` a second, and waits for all their answers. Keeps a thread
     /// busy.
-    pub(super) fn send(address: &str, rate: f64, length: Duration) -> Result<Self> {
+    pub(crate) fn send(address: &str, rate: f64, length: Duration) -> Result<Self> {
+        Self::send_of(TENANT, "o_", address, rate, length)
+    }
+
+    /// The same, of that tenant; names begin so.
+    pub(crate) fn send_of(
+        tenant: &str,
+        prefix: &str,
+        address: &str,
+        rate: f64,
+        length: Duration,
+    ) -> Result<Self> {
         let authority = address.strip_prefix("http://").context("an address without encryption")?;
         let opened = (0..CONNECTIONS).map(|_| Connection::open(authority));
         let mut connections = opened.collect::<Result<Vec<_>>>()?;
@@ -69,7 +85,9 @@ impl Flood {
             let is_sending = now < began + length;
             while is_sending && due(flood.sent + flood.not_sent)? <= now {
                 let due = due(flood.sent + flood.not_sent)?;
-                flood.one(&mut connections, due)?;
+                let name = format!("{prefix}{}", flood.sent);
+                let request = MintRequest { tenant_id: tenant.into(), ..fresh(&name) };
+                flood.one(&mut connections, &request, due)?;
             }
             flood.look(&mut connections)?;
             let under_way = connections.iter().map(Connection::under_way).sum();
@@ -85,14 +103,19 @@ impl Flood {
         }
     }
 
-    fn one(&mut self, connections: &mut [Connection], due: Instant) -> Result<()> {
+    fn one(
+        &mut self,
+        connections: &mut [Connection],
+        request: &MintRequest,
+        due: Instant,
+    ) -> Result<()> {
         // Round robin, beginning behind the last.
         let count = connections.len();
         let first = usize::try_from(self.sent)? % count;
         for place in (first..count).chain(0..first) {
             let connection = connections.get_mut(place).context("a connection")?;
             if connection.has_room() {
-                connection.send(&fresh(&format!("o_{}", self.sent)), due)?;
+                connection.send(request, due)?;
                 self.sent += 1;
                 return Ok(());
             }
@@ -111,8 +134,9 @@ impl Flood {
     fn count(&mut self, answer: Answer, latency: Duration) -> Result<()> {
         match answer {
             Answer::Minted => self.minted.record(latency)?,
-            Answer::Refused { says_when } => {
+            Answer::Refused(Refused { says_when, names_quota }) => {
                 self.says_when += u64::from(says_when);
+                self.names_quota += u64::from(names_quota);
                 self.refused.record(latency)?;
             }
             Answer::Failed(code) => {

@@ -1,7 +1,7 @@
 //! A caller: the names that its credentials prove, and how they were proven.
 
-use super::fingerprint::Fingerprint;
 use super::names::{ANONYMOUS, CERTIFICATE, JWT, TOKEN, is_name};
+use crate::fingerprint::Fingerprint;
 use crate::peer::CertificateNames;
 use std::sync::Arc;
 use std::time::SystemTime;

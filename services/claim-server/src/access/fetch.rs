@@ -1,6 +1,6 @@
 //! The keys of an issuer, fetched over HTTPS: one GET, without redirections and without a proxy.
 
-use super::source::read;
+use crate::source::read;
 use claims::program::WrongSetting;
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderValue, Request, StatusCode, Uri};

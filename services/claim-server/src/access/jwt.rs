@@ -9,10 +9,10 @@
 //! until it is over or the keys change, so that a signature is not checked with every call.
 
 use super::caller::Caller;
-use super::fingerprint::Fingerprint;
 use super::flaw::Flaw;
 use super::refused::Refused;
 use super::signature::{self, PUBLIC_KEY_ALGORITHMS};
+use crate::fingerprint::Fingerprint;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation, decode, decode_header};

@@ -12,9 +12,9 @@
 //! same time for all, and is one look however many there are.
 
 use super::caller::Caller;
-use super::fingerprint::Fingerprint;
 use super::flaw::Flaw;
 use super::names::is_name;
+use crate::fingerprint::Fingerprint;
 use std::collections::HashMap;
 
 /// The tokens that are known.

@@ -37,10 +37,10 @@ pub(super) async fn observed(
     response
 }
 
-/// Tells of a call that was refused at the door, which has no span.
-pub(super) fn not_admitted(method: Method) {
-    let (method, outcome) = (method.name(), "RESOURCE_EXHAUSTED/OVERLOADED");
-    tracing::debug!(method, outcome, "{method} ended: {outcome}");
+/// Tells of a call that was refused at the door for that reason, which has no span.
+pub(super) fn not_admitted(method: Method, reason: &'static str) {
+    let method = method.name();
+    tracing::debug!(method, reason, "{method} ended: RESOURCE_EXHAUSTED/{reason}");
 }
 
 /// Says how a call ended, also of one that was dropped because its caller left.

@@ -6,6 +6,8 @@ use crate::admin_service::Admin;
 use crate::claim_service::Claims;
 use crate::keep_alive::KeepAlives;
 use crate::peer::{CertificateNames, Peer};
+use crate::quota::Quotas;
+use crate::quota::table::QuotaTable;
 use crate::watches::Watches;
 use claim_proto::v1::MintRequest;
 use claim_proto::v1::claim_admin_service_server::ClaimAdminServiceServer;
@@ -30,7 +32,8 @@ fn services() -> Routes {
     let database_away = watch::Sender::new(false).subscribe();
     let keep_alives = KeepAlives::new(store.clone(), Drain::default(), database_away);
     let watches = Watches::new(store.events().clone(), Drain::default());
-    let claims = ClaimServiceServer::new(Claims::new(store.clone(), keep_alives, watches))
+    let quotas = Quotas::new(QuotaTable::default(), store.weights());
+    let claims = ClaimServiceServer::new(Claims::new(store.clone(), quotas, keep_alives, watches))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     Routes::new(claims).add_service(ClaimAdminServiceServer::new(Admin::new(store)))
 }

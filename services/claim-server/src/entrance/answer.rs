@@ -2,16 +2,21 @@
 
 use super::activity::OpenStream;
 use crate::calls::Calls;
-use crate::calls::admission::Refusing;
+use crate::calls::admission::{Asked, Asking, Refusing};
+use crate::calls::whole::WholeMessages;
+use crate::server::REQUEST_BYTES_MAX;
 use http::{Request, Response};
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::rt::Executor;
 use std::convert::Infallible;
+use std::error::Error;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use tonic::body::Body;
 use tonic::codegen::Body as HttpBody;
 use tonic::service::Routes;
+use tower::Service as _;
 
 /// An answer that is being made.
 pub(crate) struct Entering {
@@ -24,6 +29,7 @@ pub(crate) struct Entering {
 
 /// What becomes of a call.
 pub(super) enum Way {
+    Asking { asking: Box<Asking<Incoming>>, calls: Arc<Calls<Routes>> },
     Refused(Refusing<Incoming>),
     Admitted { call: <Calls<Routes> as tower::Service<Request<Body>>>::Future, is_on_its_own: bool },
 }
@@ -35,8 +41,27 @@ impl Entering {
 }
 
 impl Way {
+    /// That of a call that comes in.
+    pub(super) fn admitted<B>(calls: &Calls<Routes>, request: Request<B>) -> Self
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let whole = |body| Body::new(WholeMessages::new(body, REQUEST_BYTES_MAX));
+        let call = calls.clone().call(request.map(whole));
+        Self::Admitted { call, is_on_its_own: false }
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Response<Body>> {
+        if let Self::Asking { asking, calls } = self {
+            *self = match ready!(Pin::new(&mut **asking).poll(context)) {
+                Asked::Refused(refusing) => Self::Refused(refusing),
+                Asked::Admitted(request) => Self::admitted(calls, request),
+            };
+        }
         match self {
+            // It has just been answered.
+            Self::Asking { .. } => Poll::Pending,
             Self::Refused(refusing) => Pin::new(refusing).poll(context),
             // The first time it is still the task of the connection that asks, see `AtOnce`. One that
             // is served is not to keep the others from being heard.

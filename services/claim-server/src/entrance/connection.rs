@@ -5,6 +5,7 @@ use super::answer::AtOnce;
 use super::limits::ConnectionSettings;
 use super::watched::Watched;
 use super::{Entrance, Reception};
+use crate::calls::admission::Connection;
 use crate::peer::Peer;
 use crate::transport::door::Stream;
 use crate::turns::Turns;
@@ -73,7 +74,8 @@ async fn serve_http(
     let address = peer.address;
     let stream = Watched::new(stream, limits.handshake_timeout, limits.write_timeout);
     let stream = Turns::new(stream);
-    let reception = Reception { entrance, peer, activity: Arc::clone(activity) };
+    let remembered = Connection::default();
+    let reception = Reception { entrance, peer, activity: Arc::clone(activity), remembered };
     let mut served = pin!(http().serve_connection(TokioIo::new(stream), reception));
     tokio::select! {
         ended = &mut served => ended,

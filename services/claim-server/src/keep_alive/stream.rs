@@ -13,6 +13,7 @@ use crate::calls::deadline::Deadline;
 use crate::calls::drain::Stay;
 use crate::calls::malformed;
 use crate::calls::span::StreamLog;
+use crate::quota::{Opened, Quota};
 use crate::status;
 use crate::subject::checked_part;
 use crate::wire::stream::{About, keep_alive, keep_alive_answered};
@@ -40,6 +41,8 @@ pub(super) struct KeepAlive<R> {
     pub(super) stay: Stay,
     pub(super) call: Call,
     pub(super) standing: Standing,
+    pub(super) quota: Quota,
+    pub(super) _opened: Opened,
     pub(super) deadline: Deadline,
     pub(super) database_away: watch::Receiver<bool>,
     pub(super) under_way: FuturesUnordered<BoxFuture<'static, Answered>>,
@@ -124,7 +127,8 @@ where
             }
         };
         let about = About::asked(&asked);
-        match checked_part(&self.call, keep_alive(&asked)) {
+        let heartbeat = checked_part(&self.call, keep_alive(&asked));
+        match self.quota.charged(heartbeat) {
             Ok(heartbeat) => {
                 self.log.is_about(&heartbeat.id.tenant);
                 let sending = self.listener.sending(&heartbeat);

@@ -12,6 +12,7 @@ pub(crate) mod mutate;
 pub(crate) mod own_database;
 pub(crate) mod page_tokens;
 pub(crate) mod probes;
+pub(crate) mod quota_file;
 pub(crate) mod raw;
 pub(crate) mod reaper;
 pub(crate) mod refusal;

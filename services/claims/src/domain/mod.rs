@@ -52,8 +52,8 @@ pub use hold::{Brake, HoldReason};
 pub use lease::{Lease, LeaseTtl};
 pub use liveness::Liveness;
 pub use names::{
-    Authority, ConsumerId, EntityUrl, InvalidField, RequestId, RunnerId, StreamPath, TenantId,
-    Text, WakeId,
+    Authority, ConsumerId, DEFAULT_TENANT, EntityUrl, InvalidField, NAME_BYTES_MAX, RequestId,
+    RunnerId, StreamPath, TenantId, Text, WakeId,
 };
 pub use refusal::Refusal;
 pub use time::Timestamp;

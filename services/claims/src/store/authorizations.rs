@@ -2,7 +2,7 @@
 
 use super::connect::round_trip;
 use super::error::{Damaged, StoreError, TransactionError};
-use super::lane::{Call, Service, Session};
+use super::lane::{Call, OfTenant, Service, Session};
 use super::rows::{Time, claim_id, entity_state, token_digest};
 use super::statements::ReadWriters;
 use crate::chain;
@@ -22,6 +22,12 @@ pub(super) struct Ask {
     pub(super) tenant: TenantId,
     pub(super) stream: StreamPath,
     pub(super) token: TokenDigest,
+}
+
+impl OfTenant for Ask {
+    fn tenant(&self) -> Option<&TenantId> {
+        Some(&self.tenant)
+    }
 }
 
 /// Answers whole batches.

@@ -6,9 +6,9 @@
 
 use super::batch::{self, Held, Hooks, Outcome, decide_batch};
 use super::error::{StoreError, TransactionError, is_lost_race, is_transient};
-use super::lane::{Call, Queue, Service, Session, WayBack};
+use super::lane::{Call, OfTenant, Queue, Service, Session, WayBack};
 use crate::chain;
-use crate::domain::{Answer, Command};
+use crate::domain::{Answer, Command, TenantId};
 use diesel_async::AsyncPgConnection;
 
 /// How often a batch begins again because a stranger has made an entity that it was to make. The
@@ -29,6 +29,18 @@ pub(super) struct Decide {
 pub(super) struct DecideSolo {
     pub(super) hooks: Hooks,
     pub(super) back: WayBack<Command, Answer>,
+}
+
+impl OfTenant for Command {
+    fn tenant(&self) -> Option<&TenantId> {
+        Some(match self {
+            Self::Mint(mint) => &mint.tenant,
+            Self::Done(done) => &done.id.tenant,
+            Self::Revoke(revoke) => &revoke.id.tenant,
+            Self::Signal(signal) => &signal.entity.tenant,
+            Self::Expire(expire) => &expire.id.tenant,
+        })
+    }
 }
 
 impl Service for Decide {

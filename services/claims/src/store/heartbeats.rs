@@ -15,10 +15,10 @@ mod renew;
 mod sign;
 
 use super::error::StoreError;
-use super::lane::{Call, Queue, Service, Session, WayBack};
+use super::lane::{Call, OfTenant, Queue, Service, Session, WayBack};
 use super::statement::Patient;
 use super::statements::{RenewLeases, RenewRunning};
-use crate::domain::{Heartbeat, Renewal};
+use crate::domain::{Heartbeat, Renewal, TenantId};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use merged::{Merged, first_tokens, merged};
 use renew::{Failed, Patience, renew};
@@ -50,6 +50,12 @@ impl Ask {
             Self::Heartbeat(heartbeat) => Some(heartbeat),
             Self::Sign { .. } => None,
         }
+    }
+}
+
+impl OfTenant for Ask {
+    fn tenant(&self) -> Option<&TenantId> {
+        self.heartbeat().map(|heartbeat| &heartbeat.id.tenant)
     }
 }
 

@@ -6,6 +6,9 @@
 //! busy one shares its commits. Nor can database work die half-way with its caller, since the
 //! caller's future owns none of it.
 //!
+//! Tenants take turns in a queue, by their [`Weights`], so that one with many calls does not keep another
+//! from being heard ([`fair`]).
+//!
 //! A queue that its lanes cannot keep empty *stands*; then new claims are refused long before the
 //! queue is full, while those that are held can still be kept and ended ([`standing`]).
 //!
@@ -16,21 +19,24 @@
 //! A caller that left, because it gave up or its deadline passed, has dropped its end of the
 //! answer's channel; its call is dropped unexecuted when its turn comes.
 
+mod fair;
 mod queue;
 mod session;
 mod standing;
+mod weights;
 
 use super::connect::Database;
 use diesel_async::AsyncPgConnection;
 use session::RECONNECT_PAUSE;
 
-pub(crate) use queue::{Call, Queue, Waiting, WayBack};
+pub(crate) use queue::{Call, OfTenant, Queue, Waiting, WayBack};
 pub(crate) use session::Session;
+pub use weights::Weights;
 
 /// What the lanes of one kind do with a batch.
 pub(crate) trait Service: Clone + Send + Sync + 'static {
     /// What is asked.
-    type Ask: Send + 'static;
+    type Ask: OfTenant + Send + 'static;
     /// What is answered.
     type Answer: Send + 'static;
 
@@ -108,7 +114,7 @@ async fn connect<S: Service>(
         if session.connect(service).await.is_ok() {
             return true;
         }
-        waiting.refuse_if_none_is_connected().await;
+        waiting.refuse_if_none_is_connected();
         tokio::time::sleep(RECONNECT_PAUSE).await;
     }
     false

@@ -45,6 +45,7 @@ pub use events::{
     News, RecordedEvent, Sequence, Subscription, Watch, WatchError, WatchFrom, WatchItem,
 };
 pub use heartbeats::Signature;
+pub use lane::Weights;
 pub use reads::{ClaimCursor, ClaimPage, ClaimQuery, EntityView};
 pub use reap::{
     Candidate, Finding, LastPassView, PassRecord, Pruned, REAP_BATCH_MAX, ReapError, Reaped,
@@ -110,6 +111,7 @@ pub struct ClaimStore {
     authorizations: Queue<authorizations::Ask, Authorization>,
     reads: Reads,
     events: Events,
+    weights: Weights,
 }
 
 /// Fresh randomness for a write token; the one place where tokens come from.
@@ -141,29 +143,30 @@ impl ClaimStore {
     fn start_with(database: &Database, settings: &StoreSettings, hooks: &Hooks) -> Self {
         let program = settings.program.as_str();
         let bound = settings.queue_bound;
+        let weights = Weights::default();
 
-        let (solo, waiting) = Queue::bounded(bound);
+        let (solo, waiting) = Queue::bounded(bound, &weights);
         let service = decisions::DecideSolo { hooks: hooks.clone(), back: solo.way_back() };
         lane::start(&service, &waiting, database, program, settings.solo_lanes);
-        let (decisions, waiting) = Queue::bounded(bound);
+        let (decisions, waiting) = Queue::bounded(bound, &weights);
         let service =
             decisions::Decide { batch: settings.decision_batch, hooks: hooks.clone(), solo };
         lane::start(&service, &waiting, database, program, settings.decision_lanes);
 
-        let (solo, waiting) = Queue::bounded(bound);
+        let (solo, waiting) = Queue::bounded(bound, &weights);
         let service = heartbeats::BeatSolo { back: solo.way_back() };
         lane::start(&service, &waiting, database, program, settings.solo_lanes);
-        let (heartbeats, waiting) = Queue::bounded(bound);
+        let (heartbeats, waiting) = Queue::bounded(bound, &weights);
         let service = heartbeats::Beat { batch: settings.heartbeat_batch, solo };
         lane::start(&service, &waiting, database, program, settings.heartbeat_lanes);
 
-        let (authorizations, waiting) = Queue::bounded(bound);
+        let (authorizations, waiting) = Queue::bounded(bound, &weights);
         let service = authorizations::Authorize;
         lane::start(&service, &waiting, database, program, settings.authorize_lanes);
 
         let reads = Reads::new(database, program);
         let events = Events::new(database, program, reads.clone(), settings.events.clone());
-        Self { decisions, heartbeats, authorizations, reads, events }
+        Self { decisions, heartbeats, authorizations, reads, events, weights }
     }
 
     /// Claims an entity (M). The token goes with the answer; only its digest came in.
@@ -174,11 +177,16 @@ impl ClaimStore {
         }
     }
 
-    /// Whether a mint would be refused now because too many wait, for callers that would rather know
-    /// before they prepare one.
+    /// Whether a mint of this tenant would be refused now because too many of its calls wait.
     #[must_use]
-    pub fn refuses_mints(&self) -> bool {
-        self.decisions.refuses_newcomers()
+    pub fn refuses_mints_of(&self, tenant: &TenantId) -> bool {
+        self.decisions.refuses_newcomers_of(tenant)
+    }
+
+    /// How much of the lanes each tenant gets when they are short.
+    #[must_use]
+    pub const fn weights(&self) -> &Weights {
+        &self.weights
     }
 
     /// Finishes a claim (D).
@@ -252,6 +260,11 @@ impl ClaimStore {
     /// A page of claims.
     pub async fn list_claims(&self, query: ClaimQuery) -> Result<ClaimPage, StoreError> {
         self.reads.list(query).await
+    }
+
+    /// How many live claims a tenant has; beyond `most` nobody counts.
+    pub async fn count_live_claims(&self, tenant: TenantId, most: u32) -> Result<u32, StoreError> {
+        self.reads.count_live_claims(tenant, most).await
     }
 
     /// What has happened, as a listing and as it goes on.

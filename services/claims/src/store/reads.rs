@@ -10,8 +10,8 @@ use super::outage::Outage;
 use super::reap::{ReaperStatus, read_status};
 use super::rows::{ClaimRow, EntityRow, Time};
 use super::statements::{
-    ListClaimsOfEntity, ListClaimsOfRunner, ListClaimsOfTenant, ListLapsedClaims, ReadClaims,
-    ReadClock, ReadEntity,
+    CountLiveClaims, ListClaimsOfEntity, ListClaimsOfRunner, ListClaimsOfTenant, ListLapsedClaims,
+    ReadClaims, ReadClock, ReadEntity,
 };
 use crate::chain;
 use crate::domain::{
@@ -149,6 +149,14 @@ impl Reads {
         self.run(move |c| within(list_claims(c, query)).boxed()).await
     }
 
+    pub(super) async fn count_live_claims(
+        &self,
+        tenant: TenantId,
+        most: u32,
+    ) -> Result<u32, StoreError> {
+        self.run(move |c| within(count_live_claims(c, tenant, most)).boxed()).await
+    }
+
     pub(super) async fn reaper_status(&self) -> Result<ReaperStatus, StoreError> {
         self.run(|c| async move { within(read_status(c)).await }.boxed()).await
     }
@@ -274,6 +282,18 @@ async fn read_entity(
         Ok(Some(EntityView { entity, current: claims.into_values().next(), now }))
     })
     .await
+}
+
+async fn count_live_claims(
+    connection: &mut AsyncPgConnection,
+    tenant: TenantId,
+    most: u32,
+) -> Result<u32, TransactionError> {
+    let limit = i64::from(most);
+    let statement = CountLiveClaims { tenant: tenant.as_str(), limit, ..Default::default() };
+    let count: i64 = statement.get_result(connection).await.map_err(failed)?;
+    // No more are counted than were asked for.
+    Ok(u32::try_from(count).unwrap_or(most))
 }
 
 /// One more than asked for is read, to know whether there is a next page.

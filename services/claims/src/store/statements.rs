@@ -411,6 +411,14 @@ statement! {
     } -> EntityColumns
 }
 
+statement! {
+    /// Counts the live claims of a tenant.
+    CountLiveClaims<'a> = "count_live_claims.sql" {
+        tenant: &'a str as Text,
+        limit: i64 as BigInt,
+    } -> BigInt
+}
+
 /// What every session is told at its beginning, for the same test.
 #[cfg(any(test, feature = "testing"))]
 #[must_use]
@@ -482,5 +490,6 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         ListClaimsOfTenant,
         ListLapsedClaims,
         ReadEntity,
+        CountLiveClaims,
     ]
 }

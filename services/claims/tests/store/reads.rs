@@ -41,6 +41,22 @@ async fn an_entity_that_was_only_signaled_is_shown() {
     db.check_invariants().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn live_claims_are_counted_by_tenant_superseded_ones_too_and_no_further_than_asked() {
+    let (db, store) = scene().await;
+    for number in 0..5 {
+        claim_on(&store, &format!("/e{number}"), &format!("w{number}")).await;
+    }
+    minted(&store, mint("/e0", "newer").supersede()).await;
+    store.done(done(&claim_id("w1", 1))).await.unwrap();
+    let other = minted(&store, mint("/e0", "w0").tenant("other")).await.claim.id.tenant;
+    let count = async |tenant, most| store.count_live_claims(tenant, most).await.unwrap();
+    assert_eq!(count(tenant(), 1_000).await, 5, "four of five, and the superseding one");
+    assert_eq!(count(tenant(), 3).await, 3);
+    assert_eq!(count(other, 1_000).await, 1);
+    db.check_invariants().await;
+}
+
 fn everything() -> ClaimQuery {
     ClaimQuery {
         tenant: tenant(),

@@ -10,3 +10,4 @@ mod lanes;
 mod pause;
 mod renewals;
 mod support;
+mod turns;

@@ -1,5 +1,5 @@
-use super::super::fingerprint::Fingerprint;
 use super::*;
+use crate::fingerprint::Fingerprint;
 
 fn token(name: &str) -> Caller {
     Caller::of_token(name, Fingerprint::of(name.as_bytes()))

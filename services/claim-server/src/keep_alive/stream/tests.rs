@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::calls::drain::Drain;
 use crate::calls::method::Method;
+use crate::quota::Quota;
 use crate::status::request_id;
 use tonic::Code;
 
@@ -27,6 +28,8 @@ fn waiting(
         stay: drain.stay(),
         standing: call.standing(None),
         call,
+        quota: Quota::unlimited(),
+        _opened: Quota::unlimited().open_stream().unwrap(),
         deadline,
         database_away,
         under_way: FuturesUnordered::new(),

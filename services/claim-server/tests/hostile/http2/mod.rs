@@ -33,8 +33,13 @@ const fn scaled(amount: usize) -> usize {
 
 /// Plays an attack on a fresh server; panics if anything of what is said above is not so.
 async fn withstands(attack: impl AsyncFn(SocketAddr)) {
+    withstands_with(&[], attack).await;
+}
+
+/// As [`withstands`], with settings for the server.
+async fn withstands_with(settings: &[(&str, &str)], attack: impl AsyncFn(SocketAddr)) {
     let db = TestDatabase::in_service().await;
-    let mut server = Server::start(db.url()).await;
+    let mut server = Server::start_with(db.url(), settings).await;
     // Whoever comes first pays for what is made once.
     Bystander::begin(server.address).await.end().await;
     let (resident, open) = (resident_bytes(&server), descriptors(&server));

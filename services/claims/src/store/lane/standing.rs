@@ -3,14 +3,15 @@
 //! A queue that is never empty for a while *stands*: more comes than the lanes serve, and whatever
 //! joins only makes everybody wait longer. A number alone cannot tell that from a burst, which an
 //! idle service takes in and works off. So a standing queue takes newcomers only up to the length
-//! that its lanes serve in [`WAIT`], as the calls that left it have found (Little's law: who found n
-//! calls before it and waited w shows that n / w are served in a second).
+//! that its lanes serve in [`WAIT`], as the calls that left it have found (Little's law: who waited w while n
+//! others were taken shows that n / w are served in a second).
+//!
+//! What counts is how many are taken before a newcomer, which is fewer than wait if these are mostly of
+//! one tenant: the queue serves tenants in turn, and a tenant that floods it makes itself wait.
 //!
 //! It is for newcomers that can come later as well. Who has something already, a claim to keep or to
 //! end, is bounded by number only.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a call may wait in a queue that stands: a fraction of what a refused one is told to stay
@@ -27,63 +28,57 @@ const BURST: Duration = Duration::from_millis(500);
 pub(super) const NEWCOMERS_MAX: usize = 1_024;
 /// What a standing queue takes at least: a batch for each lane, lest a slow one finds none.
 const LEAST: usize = 256;
+/// The fewest calls that tell a pace.
+const LEAST_MEASURED: u64 = 256;
 
 /// What is known of a queue's pace.
 #[derive(Debug)]
 pub(super) struct Standing {
     /// When it was last seen empty.
-    empty: Mutex<Instant>,
+    empty: Instant,
     /// How many calls are served in [`WAIT`].
-    fits: AtomicUsize,
+    fits: usize,
 }
 
 impl Standing {
     pub(super) fn new(now: Instant) -> Self {
-        Self { empty: Mutex::new(now), fits: AtomicUsize::new(LEAST) }
+        Self { empty: now, fits: LEAST }
     }
 
-    /// Whether a newcomer is to come later, when so many wait.
-    pub(super) fn refuses(&self, waiting: usize, now: Instant) -> bool {
-        waiting >= NEWCOMERS_MAX || waiting >= self.fits.load(Ordering::Relaxed) && self.stands(now)
+    /// Whether a newcomer is to come later, when so many would be taken before it.
+    pub(super) fn refuses(&self, ahead: usize, now: Instant) -> bool {
+        ahead >= NEWCOMERS_MAX || ahead >= self.fits && self.stands(now)
     }
 
-    /// A call has joined behind so many.
-    pub(super) fn joined(&self, ahead: usize, now: Instant) {
-        if ahead == 0 {
-            self.is_empty(now);
-        }
+    /// Nobody waits.
+    pub(super) fn is_empty(&mut self, now: Instant) {
+        self.empty = now;
     }
 
-    /// A call that had joined behind so many has its turn, and so many wait behind it.
-    pub(super) fn taken(&self, joined: Instant, ahead: usize, left: usize, now: Instant) {
-        if left == 0 {
-            self.is_empty(now);
-        }
+    /// A call that has waited since it joined has its turn, after so many others.
+    pub(super) fn taken(&mut self, joined: Instant, after: u64, now: Instant) {
         // Few calls say nothing of the pace.
-        if ahead >= LEAST {
+        if after >= LEAST_MEASURED {
             let waited = now.saturating_duration_since(joined).as_micros().max(1);
-            let fits = u128::try_from(ahead).unwrap_or(0) * WAIT.as_micros() / waited;
-            let fits = usize::try_from(fits).unwrap_or(usize::MAX).max(LEAST);
-            self.fits.store(fits, Ordering::Relaxed);
+            let fits = u128::from(after) * WAIT.as_micros() / waited;
+            self.fits = usize::try_from(fits).unwrap_or(usize::MAX).max(LEAST);
         }
+    }
+
+    /// How many newcomers it takes while it stands.
+    #[cfg(test)]
+    pub(super) fn fits(&self) -> usize {
+        self.fits
     }
 
     /// As if it had been empty earlier.
     #[cfg(test)]
-    pub(super) fn age(&self, by: Duration) {
-        let mut empty = self.empty.lock().unwrap();
-        *empty = empty.checked_sub(by).unwrap();
-    }
-
-    fn is_empty(&self, now: Instant) {
-        if let Ok(mut empty) = self.empty.lock() {
-            *empty = now;
-        }
+    pub(super) fn age(&mut self, by: Duration) {
+        self.empty = self.empty.checked_sub(by).unwrap();
     }
 
     fn stands(&self, now: Instant) -> bool {
-        let empty = self.empty.lock().map_or(now, |empty| *empty);
-        now.saturating_duration_since(empty) > BURST
+        now.saturating_duration_since(self.empty) > BURST
     }
 }
 
@@ -95,19 +90,18 @@ mod tests {
 
     /// A queue that was empty at `begin` and whose lanes serve four calls a millisecond.
     fn busy(begin: Instant) -> Standing {
-        let standing = Standing::new(begin);
-        standing.joined(0, begin);
-        standing.taken(begin, 4_000, 4_000, begin + 1_000 * MILLI);
+        let mut standing = Standing::new(begin);
+        standing.taken(begin, 4_000, begin + 1_000 * MILLI);
         standing
     }
 
     #[test]
     fn a_burst_is_taken_in_whole_by_a_queue_that_was_empty() {
         let begin = Instant::now();
-        let standing = Standing::new(begin);
+        let mut standing = Standing::new(begin);
         let later = begin + 3_600_000 * MILLI;
-        standing.joined(0, later);
-        assert!((1..NEWCOMERS_MAX).all(|waiting| !standing.refuses(waiting, later + BURST)));
+        standing.is_empty(later);
+        assert!((1..NEWCOMERS_MAX).all(|ahead| !standing.refuses(ahead, later + BURST)));
     }
 
     #[test]
@@ -122,21 +116,21 @@ mod tests {
     #[test]
     fn a_slower_pace_lets_fewer_wait_and_never_less_than_the_least() {
         let begin = Instant::now();
-        let standing = busy(begin);
+        let mut standing = busy(begin);
         let now = begin + 20_000 * MILLI;
-        standing.taken(begin, 60_000, 40_000, now);
+        standing.taken(begin, 60_000, now);
         assert!(standing.refuses(300, now) && !standing.refuses(299, now));
-        standing.taken(begin, LEAST, 40_000, now);
+        standing.taken(begin, LEAST_MEASURED, now);
         assert!(standing.refuses(LEAST, now) && !standing.refuses(LEAST - 1, now));
     }
 
     #[test]
     fn a_queue_that_was_empty_again_does_not_stand() {
         let begin = Instant::now();
-        let standing = busy(begin);
+        let mut standing = busy(begin);
         let now = begin + 2_000 * MILLI;
         assert!(standing.refuses(1_000, now));
-        standing.taken(now, 1, 0, now);
+        standing.is_empty(now);
         assert!(!standing.refuses(1_000, now));
     }
 }

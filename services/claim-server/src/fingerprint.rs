@@ -5,16 +5,16 @@ use std::fmt;
 
 /// The digest of some bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Fingerprint([u8; 32]);
+pub(crate) struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
     /// That of these bytes.
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
     /// One that is written as 64 hexadecimal digits.
-    pub(super) fn parse(digits: &str) -> Option<Self> {
+    pub(crate) fn parse(digits: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         if digits.len() != 64 || !digits.is_ascii() {
             return None;

@@ -1,6 +1,6 @@
 //! A file that is read at start and watched from then on.
 
-use super::fingerprint::Fingerprint;
+use crate::fingerprint::Fingerprint;
 use claims::program::WrongSetting;
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,7 +17,7 @@ const SETTLED_AFTER: Duration = Duration::from_millis(100);
 
 /// A file of a setting, and what was last taken from it.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     setting: &'static str,
     path: PathBuf,
     taken: Option<Fingerprint>,
@@ -26,7 +26,7 @@ pub(super) struct Source {
 
 impl Source {
     /// Reads the file of a setting for the first time.
-    pub(super) fn open(setting: &'static str, path: &Path) -> Result<(Self, String), WrongSetting> {
+    pub(crate) fn open(setting: &'static str, path: &Path) -> Result<(Self, String), WrongSetting> {
         let place = path.display();
         let text =
             read(path).map_err(|error| WrongSetting::new(setting, format!("{place}: {error}")))?;
@@ -35,7 +35,7 @@ impl Source {
     }
 
     /// What the file says if that is new; none if it says what it said, or cannot be read.
-    pub(super) async fn news(&mut self) -> Option<String> {
+    pub(crate) async fn news(&mut self) -> Option<String> {
         let text = self.look().await?;
         let print = Fingerprint::of(text.as_bytes());
         if self.taken == Some(print) {
@@ -60,13 +60,13 @@ impl Source {
     }
 
     /// Setting and path, for the log.
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         format!("{}: {}", self.setting, self.path.display())
     }
 }
 
 /// Reads a file of bounded length.
-pub(super) fn read(path: &Path) -> io::Result<String> {
+pub(crate) fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if u64::try_from(text.len()).is_ok_and(|length| length <= FILE_BYTES_MAX) {
