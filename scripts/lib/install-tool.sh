@@ -4,24 +4,36 @@
 # A check was left out because its program could not be had. Continuous integration fails instead.
 readonly exit_left_out=75
 
-# ensure_tool TOOL PACKAGE VERSION: makes a tool that this package carries callable by its name. The version is pinned, so
-# that a release of a tool cannot fail a build; it changes only together with what it then says. If the tool cannot be had,
-# says so loudly and ends the script: with `exit_left_out`, or with 1 in continuous integration.
+# ensure_tool TOOL: makes TOOL callable by its name, as scripts/lib/tools/TOOL.txt pins it: a release of a tool cannot fail
+# a build, and its checksum keeps another one from running. Where that cannot be had, one that is installed will do. If
+# there is none, says so loudly and ends the script: with `exit_left_out`, or with 1 in continuous integration.
 ensure_tool() {
-    local tool=$1 package=$2 version=$3
-    local place=$PWD/target/tools/$package-$version
-    if [[ ! -x $place/bin/$tool ]] && ! fetch_tool "$place" "$package==$version"; then
+    local tool=$1
+    local pinned=$PWD/scripts/lib/tools/$tool.txt
+    local place=$PWD/target/tools/$tool
+    if ! cmp -s "$pinned" "$place/pinned.txt"; then
         rm -rf "$place"
+        if fetch_tool "$place" "$pinned"; then
+            cp "$pinned" "$place/pinned.txt"
+        else
+            rm -rf "$place"
+        fi
+    fi
+    if [[ -x $place/bin/$tool ]]; then
+        PATH=$place/bin:$PATH
+    elif command -v "$tool" >/dev/null; then
+        echo "== $tool is the one that is installed, not the pinned one" >&2
+    else
         leave_out "$tool"
     fi
-    PATH=$place/bin:$PATH
 }
 
 fetch_tool() {
-    local place=$1 requirement=$2
-    echo "== fetching $requirement" >&2
+    local place=$1 pinned=$2
+    echo "== fetching $(grep -o '^[a-z-]*==[^ ]*' "$pinned")" >&2
     python3 -m venv "$place" >&2 &&
-        "$place/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: "$requirement" >&2
+        "$place/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+            -r "$pinned" >&2
 }
 
 leave_out() {
