@@ -3,7 +3,7 @@
 use crate::pass::{Budget, PassSettings};
 use claims::domain::Brake;
 use claims::domain::liveness::SIGNATURE_STALE_AFTER;
-use claims::program::{LogFormat, WrongSetting, parse_length};
+use claims::program::{ENVIRONMENT_HELP, LogFormat, WrongSetting, parse_length};
 use claims::store::REAP_BATCH_MAX;
 use clap::Parser;
 use std::net::SocketAddr;
@@ -12,53 +12,77 @@ use std::time::Duration;
 /// Version and commit.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CLAIM_COMMIT"), ")");
 
+/// Under which the flags of --once stand.
+const ONE_PASS: &str = "With --once";
+
+/// What the help ends with. Made for terminals of 80 columns.
+fn more_help() -> String {
+    format!(
+        "\
+Examples:
+  claim-reaper                                          # a daemon
+  * * * * * claim-reaper --once --json --budget 50s     # from cron
+  claim-reaper --once --dry-run --json                  # only look
+  claim-reaper --once --override-brake                  # the holders are dead
+
+{ENVIRONMENT_HELP}
+
+docs/reaper.md says how a pass works, and what to do about each exit code."
+    )
+}
+
 /// Expires claims that nobody finishes.
 ///
-/// Without --once it is a daemon that makes one pass each interval. The database is named by the
-/// environment variable DATABASE_URL, or by the file that DATABASE_URL_FILE names; the log goes to
-/// standard error and is filtered by RUST_LOG.
+/// Without --once it is a daemon that makes one pass each interval. Any number may run at once. The
+/// database is named by the environment variable DATABASE_URL, or by the file that DATABASE_URL_FILE
+/// names; the log goes to standard error and is filtered by RUST_LOG. Durations are written 500ms,
+/// 30s, 5m, 7d.
 ///
 /// Exit codes: 0 done, or nothing to do, or held back for an outage; 1 failed; 2 some claims failed
 /// and were skipped, or the self-check found rows that contradict each other; 3 the brake held
 /// claims back; 64 wrong settings.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "claim-reaper", version = VERSION, about, long_about)]
+#[command(name = "claim-reaper", version = VERSION, about, long_about, after_long_help = more_help())]
 pub struct Settings {
     /// One complete pass, then exit; for cron
     #[arg(long)]
     pub once: bool,
 
-    /// With --once: print the summary as one JSON line on standard output
+    /// Print the summary as one JSON line on standard output
     ///
     /// Keys: started_at, duration_ms, scanned, expired, failed, held_back, hold_reason (null,
     /// outage_grace, brake), remaining_due, oldest_due_age_ms, pruned, dry_run.
-    #[arg(long)]
+    #[arg(long, help_heading = ONE_PASS)]
     pub json: bool,
 
-    /// With --once: change nothing; tell what is due and what would be held back
+    /// Change nothing; tell what is due and what would be held back
     ///
     /// The log names the first 100 claims that a pass would expire. The summary says what is:
     /// expired 0, remaining_due all that are due.
-    #[arg(long)]
+    #[arg(long, help_heading = ONE_PASS)]
     pub dry_run: bool,
 
-    /// With --once: how long the pass may go on, such as 50s; 1s to 24h
+    /// How long the pass may go on, such as 50s; 1s to 24h
     ///
     /// It ends with the step it is at; the next pass finds what is left. Give less than the time
     /// between two runs of the cron job. [default: until everything is done]
-    #[arg(long, value_parser = parse_length)]
+    #[arg(long, value_name = "LENGTH", value_parser = parse_length, help_heading = ONE_PASS)]
     pub budget: Option<Duration>,
 
-    /// With --once: expire in this pass also what the brake would hold back
-    #[arg(long)]
+    /// Expire in this pass also what the brake would hold back
+    ///
+    /// When the holders are known to be dead.
+    #[arg(long, help_heading = ONE_PASS)]
     pub override_brake: bool,
 
     /// Remove no old claims and events
+    ///
+    /// Some other reaper has to, or the tables grow.
     #[arg(long)]
     pub no_prune: bool,
 
-    /// With --once: remove old claims and events, and expire nothing
-    #[arg(long)]
+    /// Remove old claims and events, and expire nothing
+    #[arg(long, help_heading = ONE_PASS)]
     pub only_prune: bool,
 
     /// Time between the beginnings of two passes, give or take a tenth; 100ms to 1h
@@ -167,6 +191,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
 
     /// Form of the log: text or json [default: json where standard error is no terminal]
+    ///
+    /// It goes to standard error. RUST_LOG filters it.
     #[arg(long, env = "CLAIM_LOG_FORMAT", value_name = "CLAIM_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
 }

@@ -103,6 +103,7 @@ pub struct ServeSettings {
 /// Connections on which calls are served in batches. The defaults suit two cores shared with
 /// Postgres; `claim-bench compare --only sizes` measures what others do.
 #[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Lanes and batches")]
 pub struct LaneSettings {
     /// Connections that decide mints, dones, revokes and signals; 1 to 32
     ///
@@ -140,6 +141,8 @@ pub struct LaneSettings {
     pub heartbeat_lanes: usize,
 
     /// Most heartbeats of one statement; 1 to 4096
+    ///
+    /// More: fewer commits when many wait. Fewer: each heartbeat waits for fewer of the others.
     #[arg(
         long,
         env = "CLAIM_HEARTBEAT_BATCH",
@@ -191,10 +194,11 @@ impl LaneSettings {
 
 /// The form of the log, of every subcommand.
 #[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Log")]
 pub struct LogSettings {
-    /// Form of the log on standard error: text or json [default: json where that is no terminal]
+    /// Form of the log: text or json [default: json where standard error is no terminal]
     ///
-    /// RUST_LOG filters it.
+    /// It goes to standard error. RUST_LOG filters it.
     #[arg(long, env = "CLAIM_LOG_FORMAT", value_name = "CLAIM_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
 }

@@ -21,11 +21,11 @@ pub(crate) struct DevArgs {
     serve: ServeSettings,
 
     /// A throw-away database instead of the kept one
-    #[arg(long)]
+    #[arg(long, help_heading = "Database")]
     ephemeral: bool,
 
     /// Where the database is kept between runs
-    #[arg(long, default_value = ".dev", value_name = "FOLDER")]
+    #[arg(long, default_value = ".dev", value_name = "FOLDER", help_heading = "Database")]
     folder: PathBuf,
 }
 

@@ -2,6 +2,7 @@
 //! service itself is in the library.
 
 mod dev;
+mod help;
 mod migrate;
 
 use claim_server::config::{LogSettings, ServeSettings};
@@ -23,14 +24,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Version and commit.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CLAIM_COMMIT"), ")");
 
-/// What only the environment says; shown with the help of each subcommand that reads it.
-const ENVIRONMENT: &str = "\
-Environment without flags:
-  DATABASE_URL       The database, postgres://user:password@host/name; several hosts are understood,
-                     and sslmode and sslrootcert: verify-full and a file verify who is there
-  DATABASE_URL_FILE  File that holds it, instead
-  RUST_LOG           What is logged, as in `info,claim_server=debug` (each call is told at debug)";
-
 /// The claim service: who may work for an entity, over gRPC, on Postgres.
 ///
 /// Settings are flags and environment variables alike, but for the database, which may name a
@@ -41,6 +34,7 @@ Environment without flags:
 /// at once by a second signal.
 #[derive(Debug, Parser)]
 #[command(name = "claim-server", version = VERSION, arg_required_else_help = false)]
+#[command(after_long_help = help::program())]
 struct Program {
     #[command(subcommand)]
     command: Command,
@@ -49,12 +43,25 @@ struct Program {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve gRPC until SIGTERM or SIGINT
-    #[command(after_long_help = ENVIRONMENT)]
+    ///
+    /// Prints one line with its address when it listens. A database that is away, at the start or
+    /// later, is waited for. A signal begins the drain: no new calls, and those in flight finish.
+    #[command(after_long_help = help::serve())]
     Serve(ServeSettings),
     /// Bring the database to this program's schema
-    #[command(after_long_help = ENVIRONMENT)]
+    ///
+    /// Runs what the database lacks, one step after the other, and prints their names. Safe to run
+    /// twice, and by two at once. Wants a database user that may create tables, and a connection to
+    /// Postgres itself, not to a pooler of transactions.
+    #[command(after_long_help = help::migrate())]
     Migrate(MigrateSettings),
     /// Run everything one developer needs: a database, the server and a reaper
+    ///
+    /// The database is that of DATABASE_URL or DATABASE_URL_FILE; without them a private Postgres
+    /// of programs that are installed, looked for in PG_BIN_DIR, by `pg_config --bindir`, in PATH and
+    /// in /usr/lib/postgresql/*/bin. Prints one line with the address and a command to try when all
+    /// of it is ready, and ends all of it with itself. Not for production.
+    #[command(after_long_help = help::dev())]
     Dev(DevArgs),
 }
 

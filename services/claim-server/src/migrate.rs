@@ -14,7 +14,7 @@ const EXIT_UNKNOWN: u8 = 2;
 /// Settings of `migrate`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct MigrateSettings {
-    /// Only tell which migrations are missing; exit code 1 if any is, 2 if that is unknown
+    /// Change nothing and tell which migrations are missing; exit code 1 if any is, 2 if that is unknown
     #[arg(long)]
     check: bool,
 

@@ -10,6 +10,7 @@ mod shutdown;
 pub use log::{LogFormat, start_log};
 pub use secret::Secret;
 pub use settings::{
-    ExitCode, WrongSetting, database_from_environment, parse_command_line, parse_length,
+    ENVIRONMENT_HELP, ExitCode, WrongSetting, database_from_environment, parse_command_line,
+    parse_length,
 };
 pub use shutdown::Shutdown;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 /// Who may call, as flags and environment variables alike. All files are read again when they change.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Callers")]
 pub struct AccessSettings {
     /// File with the policy: who may do what in which tenant, in TOML
     ///
@@ -26,17 +27,21 @@ pub struct AccessSettings {
     #[arg(long, env = "CLAIM_POLICY_FILE", value_name = "CLAIM_POLICY_FILE")]
     pub policy_file: Option<PathBuf>,
 
-    /// File with fixed bearer tokens: a line each, its SHA-256 digest and the name of its holder
+    /// File with fixed bearer tokens: a line each, its SHA-256 digest in hex and the name of its holder
     ///
     /// Tokens should come from a generator, 32 random bytes: whoever reads the file can try guesses.
     #[arg(long, env = "CLAIM_TOKENS_FILE", value_name = "CLAIM_TOKENS_FILE")]
     pub tokens_file: Option<PathBuf>,
 
     /// File with the public keys of an issuer of JWTs, as a JWKS
+    ///
+    /// Needs CLAIM_JWT_ISSUER and CLAIM_JWT_AUDIENCE; this or CLAIM_JWKS_URL.
     #[arg(long, env = "CLAIM_JWKS_FILE", value_name = "CLAIM_JWKS_FILE")]
     pub jwks_file: Option<PathBuf>,
 
     /// Where the issuer shows its keys, https://…; fetched every 5 minutes
+    ///
+    /// While it cannot be fetched, the keys that are known stay.
     #[arg(long, env = "CLAIM_JWKS_URL", value_name = "CLAIM_JWKS_URL")]
     pub jwks_url: Option<String>,
 
@@ -72,10 +77,10 @@ pub struct AccessSettings {
     )]
     pub jwt_algorithms: Vec<Algorithm>,
 
-    /// Asks nobody for credentials although CLAIM_LISTEN is no loopback address
+    /// Ask nobody for credentials although CLAIM_LISTEN is no loopback address
     ///
     /// Whoever reaches the address may do everything. For networks in which something else sees to it
-    /// who does.
+    /// who does. In the environment: true or false.
     #[arg(
         long,
         env = "CLAIM_ALLOW_ANONYMOUS",

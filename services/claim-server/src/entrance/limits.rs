@@ -14,6 +14,7 @@ const WRITE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_
 
 /// Bounds of the gRPC listener's connections.
 #[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Connections")]
 pub struct ConnectionSettings {
     /// Most connections at a time; 1 to 1000000
     ///

@@ -16,6 +16,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where quotas are written down.
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Quotas")]
 pub struct QuotaSettings {
     /// File of quotas by tenant and caller, in TOML; without one nobody has a quota
     ///

@@ -14,6 +14,7 @@ const RELOAD_INTERVAL: RangeInclusive<Duration> =
 
 /// Encryption of the gRPC listener. Without a certificate it speaks plain text, on loopback only.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Encryption")]
 pub struct TransportSettings {
     /// File of the server's certificate, with those between it and its authority, in PEM: gRPC is
     /// then encrypted
@@ -54,7 +55,7 @@ pub struct TransportSettings {
     /// Speak plain text on an address that others than this machine reach
     ///
     /// Whoever is on the way then reads and changes everything, write tokens included. For networks
-    /// that encrypt by themselves, such as a service mesh.
+    /// that encrypt by themselves, such as a service mesh. In the environment: true or false.
     #[arg(long, env = "CLAIM_ALLOW_PLAINTEXT", value_parser = parse_permission)]
     pub allow_plaintext: bool,
 }

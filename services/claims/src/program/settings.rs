@@ -6,6 +6,17 @@ use clap::Parser;
 use std::io::{self, Write};
 use std::time::Duration;
 
+/// What only the environment says, for the end of each program's help: in a flag, a password could be seen by
+/// whoever lists processes. Made for terminals of 80 columns.
+pub const ENVIRONMENT_HELP: &str = "\
+Environment without flags:
+  DATABASE_URL       The database, postgres://user:password@host/name. Of several
+                     hosts the first that takes writes is used.
+                     sslmode=verify-full and sslrootcert=FILE verify who is there.
+  DATABASE_URL_FILE  File that holds it, instead
+  RUST_LOG           What is logged, as in info,claim_server=debug (each call is
+                     told at debug). Without it: info";
+
 /// How a program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
