@@ -4,7 +4,7 @@ use claim_reaper::daemon;
 use claim_reaper::metrics::Metrics;
 use claim_reaper::pass::{Outcome, Passes};
 use claim_reaper::pulse::Pulse;
-use claim_reaper::settings::Settings;
+use claim_reaper::settings::{Command, Settings};
 use claims::chain;
 use claims::domain::HoldReason;
 use claims::program::{
@@ -29,6 +29,9 @@ fn main() -> process::ExitCode {
         Ok(settings) => settings,
         Err(code) => return code,
     };
+    if let Some(Command::Health(health)) = settings.command {
+        return health.run(settings.metrics_listen);
+    }
     let database = match prepare(&settings) {
         Ok(database) => database,
         Err(wrong) => return wrong.report(),

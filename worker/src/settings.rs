@@ -3,9 +3,9 @@
 use crate::pass::{Budget, PassSettings};
 use claims::domain::Brake;
 use claims::domain::liveness::SIGNATURE_STALE_AFTER;
-use claims::program::{ENVIRONMENT_HELP, LogFormat, WrongSetting, parse_length};
+use claims::program::{ENVIRONMENT_HELP, HealthSettings, LogFormat, WrongSetting, parse_length};
 use claims::store::REAP_BATCH_MAX;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -31,6 +31,13 @@ docs/reaper.md says how a pass works, and what to do about each exit code."
     )
 }
 
+/// What the program does besides reaping.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Command {
+    /// Ask the daemon of this machine over HTTP whether it is ready; exit code 0 if so, else 1
+    Health(HealthSettings),
+}
+
 /// Expires claims that nobody finishes.
 ///
 /// Without --once it is a daemon that makes one pass each interval. Any number may run at once. The
@@ -43,7 +50,12 @@ docs/reaper.md says how a pass works, and what to do about each exit code."
 /// claims back; 64 wrong settings.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "claim-reaper", version = VERSION, about, long_about, after_long_help = more_help())]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Settings {
+    /// What to do instead of reaping.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// One complete pass, then exit; for cron
     #[arg(long)]
     pub once: bool,

@@ -8,7 +8,7 @@ use crate::transport::{Transport, TransportSettings};
 use claims::program::{LogFormat, WrongSetting, database_from_environment, parse_length};
 use claims::store::{Database, StoreSettings};
 use clap::Args;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ const BATCH: RangeInclusive<usize> = 1..=4096;
 const OUTAGE_GRACE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest shutdown grace: whoever waits longer for a server to end kills it.
 const SHUTDOWN_GRACE_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// Where probes and metrics are served if nothing else is said.
+pub const METRICS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
 /// Settings of `serve`, as flags and environment variables alike.
 #[derive(Clone, Debug, Args)]
@@ -44,7 +47,7 @@ pub struct ServeSettings {
         long,
         env = "CLAIM_METRICS_LISTEN",
         value_name = "CLAIM_METRICS_LISTEN",
-        default_value = "127.0.0.1:9464"
+        default_value_t = METRICS_LISTEN
     )]
     pub metrics_listen: SocketAddr,
 

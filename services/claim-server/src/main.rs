@@ -5,10 +5,10 @@ mod dev;
 mod help;
 mod migrate;
 
-use claim_server::config::{LogSettings, ServeSettings};
+use claim_server::config::{LogSettings, METRICS_LISTEN, ServeSettings};
 use claim_server::{Config, Server};
 use claims::program::{
-    ExitCode, Shutdown, database_from_environment, parse_command_line, start_log,
+    ExitCode, HealthSettings, Shutdown, database_from_environment, parse_command_line, start_log,
 };
 use clap::{Parser, Subcommand};
 use dev::DevArgs;
@@ -55,6 +55,8 @@ enum Command {
     /// Postgres itself, not to a pooler of transactions.
     #[command(after_long_help = help::migrate())]
     Migrate(MigrateSettings),
+    /// Ask the server of this machine over HTTP whether it is ready; exit code 0 if so, else 1
+    Health(HealthSettings),
     /// Run everything one developer needs: a database, the server and a reaper
     ///
     /// The database is that of DATABASE_URL or DATABASE_URL_FILE; without them a private Postgres
@@ -81,6 +83,7 @@ fn main() -> process::ExitCode {
             }
             Err(wrong) => wrong.report(),
         },
+        Command::Health(settings) => settings.run(METRICS_LISTEN),
         Command::Dev(arguments) => dev::run(&arguments),
     }
 }

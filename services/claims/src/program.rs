@@ -1,12 +1,14 @@
-//! What every program around the claims has in common: its settings' form, its log, its probes,
-//! its end.
+//! What every program around the claims has in common: its settings' form, its log, its probes
+//! and who asks them, its end.
 
+mod health;
 mod log;
 pub mod probes;
 mod secret;
 mod settings;
 mod shutdown;
 
+pub use health::HealthSettings;
 pub use log::{LogFormat, start_log};
 pub use secret::Secret;
 pub use settings::{

@@ -14,6 +14,7 @@ mod budget;
 mod daemon;
 mod dry_run;
 mod frozen;
+mod health;
 mod lateness;
 mod outages;
 mod probes;

@@ -23,6 +23,11 @@ impl Probes {
         Self { address: find().expect("it was there") }
     }
 
+    /// Where they are.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Status and body of a plain request.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let (head, body) = self.exchange(path).await;
