@@ -61,6 +61,22 @@ Exit codes:
     )
 }
 
+/// Of `fence-bump`.
+pub(crate) fn fence_bump() -> String {
+    format!(
+        "\
+Examples:
+  claim-server fence-bump --dry-run   # what it would do
+  claim-server fence-bump             # after a restore, before servers start
+
+{EXIT_CODES}
+
+{ENVIRONMENT_HELP}
+
+docs/restore.md says what a restore to an earlier point means."
+    )
+}
+
 /// Of `dev`.
 pub(crate) fn dev() -> String {
     format!(

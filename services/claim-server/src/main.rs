@@ -2,6 +2,7 @@
 //! service itself is in the library.
 
 mod dev;
+mod fence_bump;
 mod help;
 mod migrate;
 
@@ -12,6 +13,7 @@ use claims::program::{
 };
 use clap::{Parser, Subcommand};
 use dev::DevArgs;
+use fence_bump::FenceBumpSettings;
 use migrate::MigrateSettings;
 use std::error::Error;
 use std::io::{self, Write};
@@ -55,6 +57,14 @@ enum Command {
     /// Postgres itself, not to a pooler of transactions.
     #[command(after_long_help = help::migrate())]
     Migrate(MigrateSettings),
+    /// Make a database safe that was restored to an earlier point, before a server serves it
+    ///
+    /// Raises every fence, epoch mark and event sequence beyond all that was ever handed out, and
+    /// revokes every live claim. Refuses while a server is at work. Prints one JSON line: dry_run,
+    /// raised_to, entities, epoch_marks, event_sequence, revoked, failed. May be repeated. Exit codes:
+    /// 0 done; 1 refused, or failed, or some claims could not be revoked; 64 wrong settings.
+    #[command(after_long_help = help::fence_bump())]
+    FenceBump(FenceBumpSettings),
     /// Ask the server of this machine over HTTP whether it is ready; exit code 0 if so, else 1
     Health(HealthSettings),
     /// Run everything one developer needs: a database, the server and a reaper
@@ -82,6 +92,12 @@ fn main() -> process::ExitCode {
                 with_runtime(settings.log, async move { migrate::run(settings, &database).await })
             }
             Err(wrong) => wrong.report(),
+        },
+        Command::FenceBump(settings) => match (settings.check(), database_from_environment()) {
+            (Ok(bump), Ok(database)) => {
+                with_runtime(settings.log, async move { settings.run(bump, &database).await })
+            }
+            (Err(wrong), _) | (_, Err(wrong)) => wrong.report(),
         },
         Command::Health(settings) => settings.run(METRICS_LISTEN),
         Command::Dev(arguments) => dev::run(&arguments),

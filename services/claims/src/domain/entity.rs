@@ -1,7 +1,7 @@
 //! An entity: the thing claimed, and whether it may be.
 
 use super::claim::ClaimId;
-use super::epoch::{Epoch, Fence};
+use super::epoch::{Epoch, Fence, NumberFloor};
 use super::names::{ConsumerId, EntityUrl, TenantId};
 use super::time::Timestamp;
 
@@ -99,12 +99,12 @@ pub struct Entity {
 }
 
 impl Entity {
-    /// An entity that nobody has named before.
+    /// An entity that nobody has named before, as far as this database knows.
     #[must_use]
-    pub const fn unseen() -> Self {
+    pub const fn unseen(floor: NumberFloor) -> Self {
         Self {
             state: EntityState::Idle,
-            fence: Fence::UNCLAIMED,
+            fence: floor.fence(),
             current: None,
             last_claimed_at: None,
             last_ended_at: None,

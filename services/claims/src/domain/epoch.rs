@@ -70,3 +70,28 @@ impl Fence {
         self.0.checked_add(1).map(Self)
     }
 }
+
+/// What a restore of the database to an earlier point may have taken back without a trace: up to this
+/// number, fences and epochs may have been handed out for entities that the database does not know.
+/// Zero if it was never set back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NumberFloor(i64);
+
+impl NumberFloor {
+    /// Checks that the number is not negative.
+    pub fn parse(value: i64) -> Result<Self, InvalidField> {
+        Ok(Self(Fence::parse(value)?.get()))
+    }
+
+    /// The fence of an entity that this database does not know: the next one lies above.
+    #[must_use]
+    pub const fn fence(self) -> Fence {
+        Fence(self.0)
+    }
+
+    /// An epoch that may have been issued; none if the database was never set back.
+    #[must_use]
+    pub fn epoch(self) -> Option<Epoch> {
+        Epoch::parse(self.0).ok()
+    }
+}

@@ -46,7 +46,7 @@ pub use decide::{
     Answer, Change, Decision, Ended, Event, EventType, Expiry, Minted, Signaled, decide,
 };
 pub use entity::{Entity, EntityKey, EntityState};
-pub use epoch::{Epoch, Fence};
+pub use epoch::{Epoch, Fence, NumberFloor};
 pub use heartbeat::{Directive, Heartbeat, Renewal};
 pub use hold::{Brake, HoldReason};
 pub use lease::{Lease, LeaseTtl};

@@ -7,7 +7,7 @@
 use super::claim::{Claim, ClaimId};
 use super::decide::Change;
 use super::entity::{Entity, EntityKey};
-use super::epoch::Epoch;
+use super::epoch::{Epoch, NumberFloor};
 use super::liveness::LivenessRecord;
 use super::names::{Authority, ConsumerId, RequestId, TenantId};
 use std::collections::BTreeMap;
@@ -29,13 +29,15 @@ pub struct World {
     pub consumer_epochs: BTreeMap<(TenantId, ConsumerId), Epoch>,
     /// When the service was last able to hear a heartbeat (R6).
     pub liveness: LivenessRecord,
+    /// Above which entities and epochs that are not there are numbered (I6, after a restore).
+    pub floor: NumberFloor,
 }
 
 impl World {
     /// The entity, or an unseen one.
     #[must_use]
     pub fn entity(&self, key: &EntityKey) -> Entity {
-        self.entities.get(key).cloned().unwrap_or_else(Entity::unseen)
+        self.entities.get(key).cloned().unwrap_or_else(|| Entity::unseen(self.floor))
     }
 
     /// The entity's current claim.

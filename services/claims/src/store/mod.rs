@@ -19,6 +19,7 @@ pub mod migrations;
 mod outage;
 mod reads;
 mod reap;
+mod restore;
 mod rows;
 mod statement;
 mod statements;
@@ -51,6 +52,8 @@ pub use reap::{
     Candidate, Finding, LastPassView, PassRecord, Pruned, REAP_BATCH_MAX, ReapError, Reaped,
     Reaper, ReaperStatus, Scan, Walk,
 };
+
+pub use restore::{BUMP_DEFAULT, BUMP_MAX, Bumped, FenceBump, FenceBumpError, Look};
 
 #[cfg(any(test, feature = "testing"))]
 pub use batch::PauseHook;

@@ -147,9 +147,9 @@ statement! {
 }
 
 statement! {
-    /// Reads the database time and the liveness record.
+    /// Reads the database time, the liveness record and the number floor.
     ReadClock<'a> = "read_clock.sql" {
-    } -> (Timestamptz, Nullable<Timestamptz>, Nullable<Timestamptz>, Nullable<BigInt>)
+    } -> (Timestamptz, Nullable<Timestamptz>, Nullable<Timestamptz>, Nullable<BigInt>, BigInt)
 }
 
 statement! {
@@ -438,6 +438,10 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         BlocksToCheck, CheckActive, CheckEntities, CheckLeases, CheckSuperseded, CompareHolds,
         CountLeases, ExpiredLately, LastPass, PruneClaims, PruneEvents, RecordPass, ScanLeases,
     };
+    use super::restore::statements::{
+        RestoreEpochs, RestoreEvents, RestoreFences, RestoreFloor, RestoreLiveClaims, RestoreLock,
+        RestoreLook,
+    };
     macro_rules! all {
         ($($name:ident),* $(,)?) => {
             vec![$(($name::FILE, $name::SQL)),*]
@@ -491,5 +495,12 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         ListLapsedClaims,
         ReadEntity,
         CountLiveClaims,
+        RestoreLook,
+        RestoreLock,
+        RestoreFloor,
+        RestoreFences,
+        RestoreEpochs,
+        RestoreEvents,
+        RestoreLiveClaims,
     ]
 }

@@ -74,7 +74,10 @@ WITH live AS (
     FROM (
         SELECT *, lag(fence) OVER (PARTITION BY tenant_id, entity_url ORDER BY sequence) AS before
         FROM claim_events WHERE type IN ('minted', 'reminted')) AS v
-    WHERE fence <> before + 1 OR (before IS NULL AND fence <> 1 AND EXISTS (SELECT FROM whole_history))
+    -- But for the step over what a restore may have taken back.
+    WHERE (fence <> before + 1
+            AND NOT EXISTS (SELECT FROM number_floor WHERE before < raised_to AND fence > raised_to))
+        OR (before IS NULL AND fence <> 1 AND EXISTS (SELECT FROM whole_history))
 
     UNION ALL
     SELECT 'I6 epochs rise', format('%s %s event %s', tenant_id, entity_url, sequence)

@@ -3,7 +3,7 @@
 use super::support::{
     ENTITY, MICRO, Stage, ask, authority, consumer, epoch, id, key, secs, tenant,
 };
-use claims::domain::{ClaimState, Epoch, Refusal};
+use claims::domain::{ClaimState, Epoch, NumberFloor, Refusal};
 
 fn fenced(highest: i64) -> Refusal {
     Refusal::EpochFenced { highest: epoch(highest) }
@@ -195,4 +195,25 @@ fn a_fence_never_wraps() {
     assert!(matches!(stage.refused(&named), Refusal::EpochFenced { .. }));
     stage.done(&at_top).expect("a done");
     assert!(matches!(stage.refused(&ask("w2")), Refusal::EpochFenced { .. }));
+}
+
+// After a restore to an earlier point
+
+#[test]
+fn what_is_unknown_is_numbered_above_what_a_lost_history_may_have_handed_out() {
+    let mut stage = Stage::new();
+    stage.world.floor = NumberFloor::parse(1_000).expect("a number");
+    let claim = stage.minted(&ask("w1"));
+    assert_eq!((claim.id.epoch, claim.fence.get()), (epoch(1_001), 1_001));
+    stage.done(&claim).expect("a done");
+    let next = stage.minted(&ask("w2"));
+    assert_eq!((next.id.epoch, next.fence.get()), (epoch(1_002), 1_002), "and goes on from there");
+}
+
+#[test]
+fn an_authority_that_is_new_to_an_entity_begins_at_1_after_a_restore_too() {
+    let mut stage = Stage::new();
+    stage.world.floor = NumberFloor::parse(1_000).expect("a number");
+    let claim = stage.minted(&ask("w1").epoch(1).authority("s1"));
+    assert_eq!((claim.id.epoch, claim.fence.get()), (epoch(1), 1_001));
 }

@@ -7,7 +7,7 @@ use claims::domain::decide::{Answer, Decision};
 use claims::domain::invariants::{Step, check_step, check_world};
 use claims::domain::{
     Claim, ClaimId, ClaimState, Command, Done, EndReason, Ending, Entity, EntityState, Fence,
-    Refusal, Timestamp, World, decide,
+    NumberFloor, Refusal, Timestamp, World, decide,
 };
 
 /// A world with a superseded and a current claim on [`ENTITY`], and a finished one elsewhere.
@@ -229,7 +229,7 @@ fn a_refusal_that_changed_something_is_i10() {
     assert_eq!(check(&stage.world), Ok(()));
     let mut after = stage.world.clone();
     // The row of an entity that was only named may come into being.
-    after.entities.insert(key("/chat/new"), Entity::unseen());
+    after.entities.insert(key("/chat/new"), Entity::unseen(NumberFloor::default()));
     assert_eq!(check(&after), Ok(()));
     after.marks.clear();
     assert_eq!(check(&after).expect_err("a change").rule, "I10");

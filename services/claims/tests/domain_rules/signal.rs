@@ -4,7 +4,8 @@ use super::support::{ENTITY, Stage, ask, consumer, epoch, key, secs};
 use claims::domain::EntitySignal::{Cont, Kill, Stop, Term};
 use claims::domain::EntityState::{Idle, Killed, Paused, Running, Stopped, Stopping};
 use claims::domain::{
-    ClaimState, EndReason, Entity, EntitySignal, EntityState, EventType, Fence, Refusal,
+    ClaimState, EndReason, Entity, EntitySignal, EntityState, EventType, Fence, NumberFloor,
+    Refusal,
 };
 
 /// What a signal does: brings about a state, holds already, or is refused.
@@ -102,7 +103,7 @@ fn a_signal_makes_the_row_of_an_entity_that_nobody_named_before() {
         let mut stage = Stage::new();
         let signaled = stage.signal(signal).expect("a signal");
         assert!(signaled.changed);
-        let row = Entity { state: after, ..Entity::unseen() };
+        let row = Entity { state: after, ..Entity::unseen(NumberFloor::default()) };
         assert_eq!(stage.entity(), row);
         assert_eq!(stage.events[0].fence, Fence::UNCLAIMED);
     }

@@ -15,6 +15,7 @@ mod prune;
 mod reads;
 mod reap;
 mod remint;
+mod restore;
 mod schema;
 mod secrets;
 mod signal;

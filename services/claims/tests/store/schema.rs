@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use std::collections::BTreeSet;
 
 /// Folders of `migrations/`.
-const STEPS: usize = 5;
+const STEPS: usize = 6;
 
 /// Programs that migrate at the same moment.
 const AT_ONCE: usize = 8;
@@ -338,6 +338,11 @@ const BAD_ROWS: &[(&str, &str)] = &[
     ("reaper_pass_counts_not_negative", "UPDATE reaper_passes SET failed = -1"),
     ("reaper_pass_fresh_are_expired", "UPDATE reaper_passes SET expired_fresh = expired + 1"),
     ("reaper_pass_fresh_are_expired", "UPDATE reaper_passes SET expired_fresh = -1"),
+    ("number_floor_one_row", "INSERT INTO number_floor VALUES (false, 0, NULL)"),
+    ("number_floor_pkey", "INSERT INTO number_floor VALUES (true, 0, NULL)"),
+    ("number_floor_not_negative", "UPDATE number_floor SET raised_to = -1, raised_at = now()"),
+    ("number_floor_raised_at_a_time", "UPDATE number_floor SET raised_to = 1"),
+    ("number_floor_raised_at_a_time", "UPDATE number_floor SET raised_at = now()"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,9 +17,16 @@ const LARGE: [(&str, &[&str]); 5] = [
     ("entity_epochs", &["tenant_id", "entity_url", "authority"]),
     ("claim_events", &["sequence", "tenant_id", "entity_url", "consumer_id"]),
 ];
-/// The statements that are meant to read tables whole: the reaper's scan, and the fingerprints of
-/// its self-check.
-const READ_WHOLE: [&str; 3] = ["scan_leases.sql", "count_leases.sql", "compare_holds.sql"];
+/// The statements that are meant to read tables whole: the reaper's scan, the fingerprints of its
+/// self-check, and what makes a whole database safe that was set back.
+const READ_WHOLE: [&str; 6] = [
+    "scan_leases.sql",
+    "count_leases.sql",
+    "compare_holds.sql",
+    "restore_look.sql",
+    "restore_fences.sql",
+    "restore_epochs.sql",
+];
 /// Pruning begins at the beginning of the events and stops at its limit.
 const NO_SEEK: (&str, &str) = ("prune_events.sql", "claim_events");
 /// An index that leads to one row at most, so that nothing is read in vain by what is compared

@@ -1,7 +1,7 @@
 use super::*;
 use claims::domain::{
-    ClaimId, EndReason, Ending, EntityUrl, Epoch, Fence, Lease, LeaseTtl, StreamPath, TenantId,
-    Text,
+    ClaimId, EndReason, Ending, EntityUrl, Epoch, Fence, Lease, LeaseTtl, NumberFloor, StreamPath,
+    TenantId, Text,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,7 +203,7 @@ fn an_entity_that_was_never_claimed_has_no_times() {
         tenant: TenantId::parse("acme").unwrap(),
         url: EntityUrl::parse("/chat/a").unwrap(),
     };
-    let entity = Entity::unseen();
+    let entity = Entity::unseen(NumberFloor::default());
     let entity = entity_read(&key, &EntityView { entity, current: None, now: NOW }).entity.unwrap();
     let expected = v1::Entity {
         tenant_id: "acme".into(),

@@ -133,11 +133,14 @@ fn is_same_caller(mint: &Mint, named: &Claim) -> bool {
     !mint.runner_id.is_empty() && mint.runner_id == named.runner_id
 }
 
-/// M3: the given epoch if it is above the mark, or the next one this service issues.
+/// M3: the given epoch if it is above the mark, or the next one this service issues. Of its own epochs
+/// the service knows where they begin anew after a restore; of others' it knows the marks alone, since
+/// an entity that moves to another authority begins at 1.
 fn next_epoch(world: &World, mint: &Mint, now: Timestamp) -> Result<Epoch, Refusal> {
     let mark = world.mark(&mint.entity_key(), &mint.authority);
     let Some(given) = mint.epoch else {
-        return match mark.max(world.highest_epoch_of(&mint.tenant, &mint.consumer)) {
+        let of_consumer = world.highest_epoch_of(&mint.tenant, &mint.consumer);
+        return match mark.max(of_consumer).max(world.floor.epoch()) {
             None => Ok(Epoch::FIRST),
             Some(highest) => highest.next().ok_or(Refusal::EpochFenced { highest }),
         };

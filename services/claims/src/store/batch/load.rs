@@ -2,7 +2,9 @@
 
 use super::{Held, Loaded, before_commit, pipelined};
 use crate::domain::{Authority, ConsumerId, TenantId};
-use crate::domain::{ClaimId, Command, Entity, EntityKey, EntitySignal, Epoch, Liveness, World};
+use crate::domain::{
+    ClaimId, Command, Entity, EntityKey, EntitySignal, Epoch, Liveness, NumberFloor, World,
+};
 use crate::store::error::TransactionError;
 use crate::store::rows::{self, ClaimRow, EntityRow, LeaseRow, Time};
 use crate::store::statement::Patient;
@@ -118,10 +120,7 @@ pub(super) async fn load(
     }
     // Nobody can lock a row that is not there; whoever makes it first has its decision stand.
     let mut unmade = BTreeSet::new();
-    for key in missing.into_iter().filter(|key| !locked.contains(key)) {
-        world.entities.insert(key.clone(), Entity::unseen());
-        unmade.insert(key);
-    }
+    unmade.extend(missing.into_iter().filter(|key| !locked.contains(key)));
     locked.extend(unmade.iter().cloned());
 
     // The claims that may change: the current ones, those that commands name, and, for a KILL,
@@ -149,7 +148,11 @@ pub(super) async fn load(
             owned.insert(rows::claim_id(tenant, consumer, *epoch)?);
         }
     }
-    let loaded = read_world(connection, &named, world, locked, owned).await?;
+    let mut loaded = read_world(connection, &named, world, locked, owned).await?;
+    for key in &unmade {
+        let unseen = Entity::unseen(loaded.world.floor);
+        loaded.world.entities.insert(key.clone(), unseen);
+    }
     Ok(Loaded { out_of_reach, unmade, ..loaded })
 }
 
@@ -216,7 +219,8 @@ type NamedRow = (String, String, bool, Option<EntityRow>);
 /// A claim, its entity's URL, and that one's row if it could be locked.
 type ClaimedRow = (String, String, i64, String, Option<EntityRow>);
 
-pub(crate) type ClockRow = (Time, Option<Time>, Option<Time>, Option<i64>);
+/// The database time, the three columns of the liveness record, and the number floor.
+pub(crate) type ClockRow = (Time, Option<Time>, Option<Time>, Option<i64>, i64);
 
 /// The second round trip.
 async fn read_world(
@@ -304,8 +308,9 @@ async fn read_world(
         let key = (parse(TenantId::parse(&tenant))?, parse(ConsumerId::parse(&consumer))?);
         world.consumer_epochs.insert(key, parse(Epoch::parse(epoch))?);
     }
-    let (now, signed, resumed, grace) = clock.map_err(before_commit)?;
+    let (now, signed, resumed, grace, floor) = clock.map_err(before_commit)?;
     world.liveness = liveness(signed, resumed, grace);
+    world.floor = parse(NumberFloor::parse(floor))?;
     let (out_of_reach, unmade) = (BTreeSet::new(), BTreeSet::new());
     Ok(Loaded { world, now: now.0, locked, unmade, owned, out_of_reach })
 }

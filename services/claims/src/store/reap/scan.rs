@@ -87,7 +87,7 @@ pub(super) async fn scan(
     c.batch_execute("COMMIT").await?;
     // What is expired now is not to be counted the next time.
     *counted = (!has_candidates).then_some(counts);
-    let (now, signed, resumed, grace): ClockRow = ReadClock::default().get_result(c).await?;
+    let (now, signed, resumed, grace, _): ClockRow = ReadClock::default().get_result(c).await?;
     let (now, liveness) = (now.0, liveness(signed, resumed, grace));
     let lately = ExpiredLately { span_ms: millis(span), ..Default::default() };
     let lately: i64 = lately.get_result(c).await?;
