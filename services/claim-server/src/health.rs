@@ -10,7 +10,7 @@ use crate::liveness::UnsignedSince;
 use claim_proto::v1::claim_admin_service_server::SERVICE_NAME as CLAIM_ADMIN_SERVICE;
 use claim_proto::v1::claim_service_server::SERVICE_NAME as CLAIM_SERVICE;
 use claims::program::Shutdown;
-use claims::store::ClaimStore;
+use claims::store::{ClaimStore, Probe};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -35,6 +35,8 @@ pub(crate) enum Readiness {
     Ready,
     /// The database does not answer.
     DatabaseUnavailable,
+    /// The database answers, and lacks migrations that this server needs.
+    SchemaBehind,
     /// The server is about to end.
     Draining,
 }
@@ -46,6 +48,7 @@ impl Readiness {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::DatabaseUnavailable => "the database is unavailable",
+            Self::SchemaBehind => "the database's schema is behind: claim-server migrate",
             Self::Draining => "draining",
         }
     }
@@ -53,7 +56,7 @@ impl Readiness {
     const fn serving_status(self) -> ServingStatus {
         match self {
             Self::Ready => ServingStatus::Serving,
-            Self::Starting | Self::DatabaseUnavailable | Self::Draining => {
+            Self::Starting | Self::DatabaseUnavailable | Self::SchemaBehind | Self::Draining => {
                 ServingStatus::NotServing
             }
         }
@@ -102,11 +105,13 @@ impl Health {
                 let asked = Instant::now();
                 let mut found = probe(&store).await;
                 let unsigned = *unsigned.borrow();
-                if unsigned.is_some_and(|since| since.elapsed() >= AWAY_AFTER) {
+                let is_unsigned = unsigned.is_some_and(|since| since.elapsed() >= AWAY_AFTER);
+                if is_unsigned && found == Readiness::Ready {
                     found = Readiness::DatabaseUnavailable;
                 }
                 failing_since = match found {
-                    Readiness::DatabaseUnavailable => {
+                    // Nobody is served either way.
+                    Readiness::DatabaseUnavailable | Readiness::SchemaBehind => {
                         let since = unsigned.map_or(asked, |since| since.min(asked));
                         failing_since.or(Some(since))
                     }
@@ -138,6 +143,12 @@ impl Health {
             Readiness::DatabaseUnavailable => {
                 tracing::warn!("the database does not answer; not serving until it does");
             }
+            Readiness::SchemaBehind => {
+                tracing::warn!(
+                    "the database lacks migrations of this program; not serving until \
+                     `claim-server migrate` has made them"
+                );
+            }
             Readiness::Starting | Readiness::Draining => {}
         }
     }
@@ -145,7 +156,8 @@ impl Health {
 
 async fn probe(store: &ClaimStore) -> Readiness {
     match timeout(PROBE_TIMEOUT, store.probe()).await {
-        Ok(Ok(())) => Readiness::Ready,
+        Ok(Ok(Probe::Ready)) => Readiness::Ready,
+        Ok(Ok(Probe::SchemaBehind)) => Readiness::SchemaBehind,
         Ok(Err(_)) | Err(_) => Readiness::DatabaseUnavailable,
     }
 }

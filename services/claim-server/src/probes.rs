@@ -11,9 +11,10 @@ pub(crate) fn routes(readiness: watch::Receiver<Readiness>) -> Router {
         let found = *readiness.borrow();
         match found {
             Readiness::Ready => Ready::Yes(found.as_str()),
-            Readiness::Starting | Readiness::DatabaseUnavailable | Readiness::Draining => {
-                Ready::No(found.as_str())
-            }
+            Readiness::Starting
+            | Readiness::DatabaseUnavailable
+            | Readiness::SchemaBehind
+            | Readiness::Draining => Ready::No(found.as_str()),
         }
     })
 }

@@ -4,7 +4,8 @@
 //! so that two programs that start at once do not trip over each other.
 
 use super::connect::Database;
-use diesel::migration::Migration;
+use diesel::migration::MigrationSource;
+use diesel::pg::Pg;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -39,6 +40,12 @@ pub async fn migrate(database: &Database) -> Result<Vec<String>, MigrationError>
 /// Names of the steps that are missing.
 pub async fn pending(database: &Database) -> Result<Vec<String>, MigrationError> {
     with_lock(database, names_of_missing).await
+}
+
+/// The versions of this program's steps, as the database records them.
+pub(crate) fn versions() -> Result<Vec<String>, Box<dyn Error + Send + Sync>> {
+    let steps = MigrationSource::<Pg>::migrations(&MIGRATIONS)?;
+    Ok(steps.iter().map(|step| step.name().version().to_string()).collect())
 }
 
 fn names_of_missing(connection: &mut Wrapped) -> Result<Vec<String>, Failure> {

@@ -47,7 +47,7 @@ pub use events::{
 };
 pub use heartbeats::Signature;
 pub use lane::Weights;
-pub use reads::{ClaimCursor, ClaimPage, ClaimQuery, EntityView};
+pub use reads::{ClaimCursor, ClaimPage, ClaimQuery, EntityView, Probe};
 pub use reap::{
     Candidate, Finding, LastPassView, PassRecord, Pruned, REAP_BATCH_MAX, ReapError, Reaped,
     Reaper, ReaperStatus, Scan, Walk,
@@ -281,8 +281,8 @@ impl ClaimStore {
         self.reads.reaper_status().await
     }
 
-    /// Whether the database answers.
-    pub async fn probe(&self) -> Result<(), StoreError> {
+    /// Whether the database answers, and can be worked with.
+    pub async fn probe(&self) -> Result<Probe, StoreError> {
         self.reads.probe().await
     }
 }

@@ -6,12 +6,13 @@
 use super::batch::load::{ClockRow, id_arrays};
 use super::connect::{Database, round_trip};
 use super::error::{Damaged, StoreError, TransactionError};
+use super::migrations::versions;
 use super::outage::Outage;
 use super::reap::{ReaperStatus, read_status};
 use super::rows::{ClaimRow, EntityRow, Time};
 use super::statements::{
     CountLiveClaims, ListClaimsOfEntity, ListClaimsOfRunner, ListClaimsOfTenant, ListLapsedClaims,
-    ReadClaims, ReadClock, ReadEntity,
+    ReadBookkeeping, ReadClaims, ReadClock, ReadEntity, ReadSchema,
 };
 use crate::chain;
 use crate::domain::{
@@ -29,6 +30,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Connections for reads.
@@ -96,6 +98,17 @@ pub(super) struct Reads {
     pool: Arc<Connections>,
     /// One connection for the probe alone: slow reads must not make a healthy server look ill.
     probe: Arc<Connections>,
+    /// Every migration of this program was seen. They do not go away while it runs.
+    is_migrated: Arc<AtomicBool>,
+}
+
+/// What a probe finds of a database that answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// It can be worked with.
+    Ready,
+    /// It lacks migrations of this program.
+    SchemaBehind,
 }
 
 /// Some connections, and whether those who read on them have failed.
@@ -109,6 +122,7 @@ impl Reads {
         Self {
             pool: Arc::new(pool(database, format!("{program}/read"), POOL_SIZE)),
             probe: Arc::new(pool(database, format!("{program}/probe"), 1)),
+            is_migrated: Arc::default(),
         }
     }
 
@@ -161,10 +175,21 @@ impl Reads {
         self.run(|c| async move { within(read_status(c)).await }.boxed()).await
     }
 
-    /// One cheap query, to see whether the database answers.
-    pub(super) async fn probe(&self) -> Result<(), StoreError> {
+    /// One cheap query, to see whether the database answers; and until that has been so once, whether
+    /// it has this program's schema.
+    pub(super) async fn probe(&self) -> Result<Probe, StoreError> {
+        // By its type, since the statements' trait has a `load` for everything.
+        if !AtomicBool::load(&self.is_migrated, Ordering::Relaxed) {
+            let is_migrated = run(Arc::clone(&self.probe), |c| {
+                async move { within(read_is_migrated(c)).await }.boxed()
+            });
+            if !is_migrated.await? {
+                return Ok(Probe::SchemaBehind);
+            }
+            self.is_migrated.store(true, Ordering::Relaxed);
+        }
         run(Arc::clone(&self.probe), |c| {
-            async move { within(read_clock(c)).await.map(|_| ()) }.boxed()
+            async move { within(read_clock(c)).await.map(|_| Probe::Ready) }.boxed()
         })
         .await
     }
@@ -243,6 +268,19 @@ fn failed(error: diesel::result::Error) -> TransactionError {
 async fn read_clock(mut connection: &AsyncPgConnection) -> Result<Timestamp, TransactionError> {
     let row: ClockRow = ReadClock::default().get_result(&mut connection).await.map_err(failed)?;
     Ok(row.0.0)
+}
+
+/// Whether every migration of this program has been made.
+async fn read_is_migrated(mut connection: &AsyncPgConnection) -> Result<bool, TransactionError> {
+    let c = &mut connection;
+    if !ReadBookkeeping::default().get_result::<bool>(c).await.map_err(failed)? {
+        return Ok(false);
+    }
+    let versions = versions().map_err(|error| Damaged::new(format!("migrations: {error}")))?;
+    let wanted = i64::try_from(versions.len()).unwrap_or(i64::MAX);
+    let statement = ReadSchema { versions, ..Default::default() };
+    let found: i64 = statement.get_result(c).await.map_err(failed)?;
+    Ok(found == wanted)
 }
 
 fn into_claims(rows: Vec<ClaimRow>) -> Result<Vec<Claim>, Damaged> {

@@ -153,6 +153,19 @@ statement! {
 }
 
 statement! {
+    /// Whether the database was ever migrated.
+    ReadBookkeeping<'a> = "read_bookkeeping.sql" {
+    } -> Bool
+}
+
+statement! {
+    /// How many of these migrations the database has seen.
+    ReadSchema<'a> = "read_schema.sql" {
+        versions: Vec<String> as Array<Text>,
+    } -> BigInt
+}
+
+statement! {
     /// Writes what a decision changed of live claims.
     UpdateClaims<'a> = "update_claims.sql" {
         tenants: Vec<&'a str> as Array<Text>,
@@ -458,6 +471,8 @@ pub fn all_statements() -> Vec<(&'static str, &'static str)> {
         ReadMarks,
         ReadConsumerEpochs,
         ReadClock,
+        ReadBookkeeping,
+        ReadSchema,
         UpdateClaims,
         InsertClaims,
         DeleteLeases,
