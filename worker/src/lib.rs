@@ -25,6 +25,7 @@
 
 mod bounds;
 pub mod daemon;
+mod help;
 pub mod metrics;
 pub mod pass;
 mod plan;

@@ -1,9 +1,10 @@
 //! Every setting of the reaper, its default, and what goes wrong when it is off.
 
+use crate::help;
 use crate::pass::{Budget, PassSettings};
 use claims::domain::Brake;
 use claims::domain::liveness::SIGNATURE_STALE_AFTER;
-use claims::program::{ENVIRONMENT_HELP, HealthSettings, LogFormat, WrongSetting, parse_length};
+use claims::program::{HealthSettings, LogFormat, WrongSetting, parse_length};
 use claims::store::REAP_BATCH_MAX;
 use clap::{Parser, Subcommand};
 use std::net::SocketAddr;
@@ -11,25 +12,6 @@ use std::time::Duration;
 
 /// Version and commit.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CLAIM_COMMIT"), ")");
-
-/// Under which the flags of --once stand.
-const ONE_PASS: &str = "With --once";
-
-/// What the help ends with. Made for terminals of 80 columns.
-fn more_help() -> String {
-    format!(
-        "\
-Examples:
-  claim-reaper                                          # a daemon
-  * * * * * claim-reaper --once --json --budget 50s     # from cron
-  claim-reaper --once --dry-run --json                  # only look
-  claim-reaper --once --override-brake                  # the holders are dead
-
-{ENVIRONMENT_HELP}
-
-docs/reaper.md says how a pass works, and what to do about each exit code."
-    )
-}
 
 /// What the program does besides reaping.
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -49,8 +31,8 @@ pub enum Command {
 /// and were skipped, or the self-check found rows that contradict each other; 3 the brake held
 /// claims back; 64 wrong settings.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "claim-reaper", version = VERSION, about, long_about, after_long_help = more_help())]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(name = "claim-reaper", version = VERSION, about, long_about)]
+#[command(after_long_help = help::more(), args_conflicts_with_subcommands = true)]
 pub struct Settings {
     /// What to do instead of reaping.
     #[command(subcommand)]
@@ -64,27 +46,27 @@ pub struct Settings {
     ///
     /// Keys: started_at, duration_ms, scanned, expired, failed, held_back, hold_reason (null,
     /// outage_grace, brake), remaining_due, oldest_due_age_ms, pruned, dry_run.
-    #[arg(long, help_heading = ONE_PASS)]
+    #[arg(long, help_heading = help::ONE_PASS)]
     pub json: bool,
 
     /// Change nothing; tell what is due and what would be held back
     ///
     /// The log names the first 100 claims that a pass would expire. The summary says what is:
     /// expired 0, remaining_due all that are due.
-    #[arg(long, help_heading = ONE_PASS)]
+    #[arg(long, help_heading = help::ONE_PASS)]
     pub dry_run: bool,
 
     /// How long the pass may go on, such as 50s; 1s to 24h
     ///
     /// It ends with the step it is at; the next pass finds what is left. Give less than the time
     /// between two runs of the cron job. [default: until everything is done]
-    #[arg(long, value_name = "LENGTH", value_parser = parse_length, help_heading = ONE_PASS)]
+    #[arg(long, value_name = "LENGTH", value_parser = parse_length, help_heading = help::ONE_PASS)]
     pub budget: Option<Duration>,
 
     /// Expire in this pass also what the brake would hold back
     ///
     /// When the holders are known to be dead.
-    #[arg(long, help_heading = ONE_PASS)]
+    #[arg(long, help_heading = help::ONE_PASS)]
     pub override_brake: bool,
 
     /// Remove no old claims and events
@@ -94,7 +76,7 @@ pub struct Settings {
     pub no_prune: bool,
 
     /// Remove old claims and events, and expire nothing
-    #[arg(long, help_heading = ONE_PASS)]
+    #[arg(long, help_heading = help::ONE_PASS)]
     pub only_prune: bool,
 
     /// Time between the beginnings of two passes, give or take a tenth; 100ms to 1h
