@@ -34,7 +34,8 @@ fn line(told: &str) -> Value {
 
 /// As a restore leaves it: no server has signed for a while.
 async fn no_server_has_signed(db: &TestDatabase) {
-    let old = "UPDATE service_liveness SET last_signed_at = clock_timestamp() - interval '1 minute'";
+    let old =
+        "UPDATE service_liveness SET last_signed_at = clock_timestamp() - interval '1 minute'";
     db.sql.batch_execute(old).await.expect("a signature of long ago");
 }
 

@@ -1,0 +1,185 @@
+//! What all workers were told, and what of it contradicts itself at once.
+
+use crate::record::{Grant, Record};
+use claim_client::{ClaimGuard, ClaimHandle, HoldState};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Most violations that are told: where one is, there are many.
+const TOLD_MAX: usize = 20;
+
+/// Shared by all workers.
+pub(crate) struct Ledger(Mutex<Entries>);
+
+struct Entries {
+    grants: Vec<Grant>,
+    /// By entity, who holds it, and its highest fence.
+    held: BTreeMap<String, (String, ClaimHandle)>,
+    fences: BTreeMap<String, i64>,
+    /// Every number of a new grant lies above these.
+    fence_floor: i64,
+    epoch_floor: i64,
+    heartbeats: u64,
+    refused: u64,
+    failed: u64,
+    last_failure: Option<String>,
+    violations: Vec<String>,
+    answered_at: Instant,
+    longest_silence: Duration,
+    silence_ended_at: u128,
+}
+
+/// What a run comes to.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) granted: usize,
+    pub(crate) reported: usize,
+    /// Of these claims, the last heartbeat was answered.
+    pub(crate) heartbeats: u64,
+    pub(crate) refused: u64,
+    pub(crate) failed: u64,
+    pub(crate) last_failure: Option<String>,
+    pub(crate) highest_fence: i64,
+    pub(crate) longest_silence_ms: u128,
+    /// When the longest time without an answer to anybody was over, in milliseconds since 1970.
+    pub(crate) silence_ended_at_ms: u128,
+    pub(crate) violations: Vec<String>,
+}
+
+impl Ledger {
+    pub(crate) fn new(earlier: &Record) -> Self {
+        Self(Mutex::new(Entries {
+            grants: Vec::new(),
+            held: BTreeMap::new(),
+            fences: BTreeMap::new(),
+            fence_floor: earlier.highest_fence(),
+            epoch_floor: earlier.highest_epoch(),
+            heartbeats: 0,
+            refused: 0,
+            failed: 0,
+            last_failure: None,
+            violations: Vec::new(),
+            answered_at: Instant::now(),
+            longest_silence: Duration::ZERO,
+            silence_ended_at: 0,
+        }))
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A claim was granted; gives its place in the record.
+    pub(crate) fn granted(&self, guard: &ClaimGuard) -> usize {
+        let mut entries = self.entries();
+        entries.answered();
+        let claim = guard.claim();
+        let (entity, holder) = (claim.entity_url.clone(), claim.consumer_id.clone());
+        if let Some((other, handle)) = entries.held.get(&entity) {
+            let said = format!("{holder} is granted {entity}, where {other} may write");
+            if matches!(handle.state(), HoldState::Writing { .. }) {
+                entries.violated(said);
+            }
+        }
+        let before = entries.fences.get(&entity).copied().unwrap_or(entries.fence_floor);
+        if claim.fence <= before {
+            entries.violated(format!("{entity}: fence {} after {before}", claim.fence));
+        }
+        if claim.epoch <= entries.epoch_floor {
+            let floor = entries.epoch_floor;
+            entries.violated(format!("{entity}: epoch {} after {floor}", claim.epoch));
+        }
+        entries.fences.insert(entity.clone(), claim.fence);
+        entries.held.insert(entity.clone(), (holder.clone(), guard.handle()));
+        entries.grants.push(Grant {
+            entity,
+            stream: claim.stream_path.clone(),
+            consumer: holder,
+            epoch: claim.epoch,
+            fence: claim.fence,
+            token: guard.write_token().reveal().to_owned(),
+            done: false,
+            lease_until: None,
+        });
+        entries.grants.len() - 1
+    }
+
+    /// Its holder is about to report it done: others may be granted the entity from now on.
+    pub(crate) fn ends(&self, place: usize, guard: &ClaimGuard) {
+        let mut entries = self.entries();
+        if let HoldState::Writing { until } = guard.state() {
+            let until = SystemTime::now() + until.saturating_duration_since(Instant::now());
+            let micros = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+            entries.grants[place].lease_until = i64::try_from(micros).ok();
+        }
+        let (entity, consumer) =
+            (entries.grants[place].entity.clone(), entries.grants[place].consumer.clone());
+        if entries.held.get(&entity).is_some_and(|(holder, _)| *holder == consumer) {
+            entries.held.remove(&entity);
+        }
+    }
+
+    pub(crate) fn done(&self, place: usize, was_heartbeaten: bool) {
+        let mut entries = self.entries();
+        entries.answered();
+        entries.grants[place].done = true;
+        entries.heartbeats += u64::from(was_heartbeaten);
+    }
+
+    pub(crate) fn refused(&self) {
+        let mut entries = self.entries();
+        entries.answered();
+        entries.refused += 1;
+    }
+
+    pub(crate) fn failed(&self, what: String) {
+        let mut entries = self.entries();
+        entries.failed += 1;
+        entries.last_failure = Some(what);
+    }
+
+    pub(crate) fn violated(&self, what: String) {
+        self.entries().violated(what);
+    }
+
+    pub(crate) fn record(&self) -> Record {
+        Record(self.entries().grants.clone())
+    }
+
+    pub(crate) fn summary(&self) -> Summary {
+        let entries = self.entries();
+        Summary {
+            granted: entries.grants.len(),
+            reported: entries.grants.iter().filter(|grant| grant.done).count(),
+            heartbeats: entries.heartbeats,
+            refused: entries.refused,
+            failed: entries.failed,
+            last_failure: entries.last_failure.clone(),
+            highest_fence: entries.fences.values().copied().max().unwrap_or(0),
+            longest_silence_ms: entries.longest_silence.as_millis(),
+            silence_ended_at_ms: entries.silence_ended_at,
+            violations: entries.violations.clone(),
+        }
+    }
+}
+
+impl Entries {
+    /// Somebody was answered.
+    fn answered(&mut self) {
+        let now = Instant::now();
+        let silence = now.duration_since(self.answered_at);
+        if silence > self.longest_silence {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            (self.longest_silence, self.silence_ended_at) = (silence, since.as_millis());
+        }
+        self.answered_at = now;
+    }
+
+    fn violated(&mut self, what: String) {
+        if self.violations.len() < TOLD_MAX {
+            self.violations.push(what);
+        }
+    }
+}
