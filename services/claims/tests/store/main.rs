@@ -11,6 +11,7 @@ mod events;
 mod heartbeat;
 mod liveness;
 mod mint;
+mod pooler;
 mod prune;
 mod reads;
 mod reap;
