@@ -46,7 +46,7 @@ def check(worlds: list[World]) -> tuple[int, int]:
     """How many rules hold and mistakes are found, and how many are not."""
     passed = failed = 0
     for rule in RULES:
-        problems = [f"{somewhere.name}: {problem}" for somewhere in worlds for problem in contradictions(rule, somewhere)]
+        problems = [f"{one.name}: {problem}" for one in worlds for problem in contradictions(rule, one)]
         missed = []
         for mistake in rule.mistakes:
             changed = [one for somewhere in worlds if (one := somewhere.changed(mistake)) is not None]

@@ -8,7 +8,7 @@
 base_images() {
     base_image "$(from_line build)" rust_root \
         'ENV PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
-        'ENV CARGO_HOME=/usr/local/cargo' "LABEL crates=$(crates_digest)"
+        'ENV CARGO_HOME=/usr/local/cargo'
     base_image "$(from_line runtime)" distroless_root
     base_image "$(compose_image postgres)" postgres_root \
         'ENV PATH=/usr/lib/postgresql/17/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
@@ -30,22 +30,28 @@ compose_image() {
     sed -n "s|^ *image: \($1:.*\)|\1|p" docker-compose.yml | sort -u
 }
 
-# The builder's stand-in holds the crates, so it lasts for as long as they do not change.
-crates_digest() {
-    sha256sum Cargo.lock | cut -c 1-16
+# A stand-in lasts for as long as what it is made by, and the builder's, which holds the crates, as long as those.
+digest() {
+    {
+        declare -f "$1" unpack account
+        if [[ $1 == rust_root ]]; then grep '^checksum' Cargo.lock; fi
+    } | sha256sum | cut -c 1-16
 }
 
 # base_image NAME FUNCTION CHANGES…: imports the root that the function fills.
 base_image() {
-    local name=$1 fill=$2 root=$engine/root began=$SECONDS change changes=()
+    local name=$1 fill=$2 root=$engine/root began=$SECONDS label change changes=()
     shift 2
-    if [[ -n $(docker image ls --quiet --filter label=stands-in="$fill-$(crates_digest)" "$name") ]]; then
+    label=stands-in=$fill-$(digest "$fill")
+    if [[ -n $(docker image ls --quiet --filter label="$label" "$name") ]]; then
         return
     fi
     rm -rf "$root"
     mkdir -p "$root"
-    "$fill" "$root" >"$engine/$fill.log" 2>&1 || { tail -n 20 "$engine/$fill.log" >&2; return 1; }
-    for change in "LABEL stands-in=$fill-$(crates_digest)" "$@"; do changes+=(--change "$change"); done
+    # In a process of its own: in a condition, the first failure in it would be passed over.
+    "$fill" "$root" >"$engine/$fill.log" 2>&1 &
+    wait "$!" || { tail -n 20 "$engine/$fill.log" >&2; return 1; }
+    for change in "LABEL $label" "$@"; do changes+=(--change "$change"); done
     tar --create --numeric-owner --directory "$root" . | docker import "${changes[@]}" - "$name" >/dev/null
     rm -rf "$root"
     printf 'made %s, %d s\n' "$name" "$((SECONDS - began))"
@@ -85,7 +91,8 @@ if [[ $(id -u) == 0 ]]; then
     exec setpriv --reuid=postgres --regid=postgres --init-groups "$0" "$@"
 fi
 if [[ ! -s $PGDATA/PG_VERSION ]]; then
-    initdb --username="$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" --auth-host=scram-sha-256 --auth-local=trust
+    initdb --encoding=UTF8 --locale=C.UTF-8 --auth-host=scram-sha-256 --auth-local=trust \
+        --username="$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE"
     echo 'host all all all scram-sha-256' >>"$PGDATA/pg_hba.conf"
     pg_ctl --wait --options="-c listen_addresses=''" start
     createdb --username="$POSTGRES_USER" "$POSTGRES_DB"
@@ -101,7 +108,8 @@ prometheus_root() {
     account "$1" nobody 65534
     install -d -o 65534 -g 65534 "$1/prometheus"
     rm -rf "$1/etc/prometheus"
-    mkdir -p "$1/etc/prometheus"
+    mkdir -p "$1"/{bin,etc/prometheus}
+    ln -s ../usr/bin/prometheus ../usr/bin/promtool "$1/bin/"
 }
 
 # unpack ROOT PACKAGES…: their files, of the release that the originals are made of, without their scripts.

@@ -82,8 +82,9 @@ start_engine() {
   "log-driver": "json-file"
 }
 JSON
-    # Not `ip netns exec`: that hides the control groups.
-    inside dockerd --config-file "$run/daemon.json" >"$engine/dockerd.log" 2>&1 &
+    # Not `ip netns exec`: that hides the control groups. And not `inside`: a function in the background is a shell, which
+    # would be ended in place of the engine.
+    nsenter --net="/run/netns/$namespace" dockerd --config-file "$run/daemon.json" >"$engine/dockerd.log" 2>&1 &
     engine_pid=$!
     local tries
     for ((tries = 0; tries < 600; tries++)); do
