@@ -93,7 +93,8 @@ async fn main() -> Result<ExitCode> {
         .with_writer(std::io::stderr)
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "off".into()))
         .init();
-    let client = Client::builder(&settings.addresses).call_deadline(settings.call_deadline).build()?;
+    let client =
+        Client::builder(&settings.addresses).call_deadline(settings.call_deadline).build()?;
     let earlier = settings.against.as_deref().map(Record::read).transpose()?.unwrap_or_default();
     let ledger = Arc::new(Ledger::new(&earlier));
     audit::old_tokens_are_refused(&client, &ledger, &earlier).await?;

@@ -1,6 +1,8 @@
 //! One heartbeat among many. Each goes through the store by itself, where those that wait at the
 //! same time are renewed together, and each has an answer of its own.
 
+use crate::calls::method::Method;
+use crate::metrics::Metrics;
 use crate::status;
 use crate::wire::stream::Outcome;
 use claims::domain::{Heartbeat, Renewal};
@@ -23,30 +25,43 @@ pub(crate) async fn one(store: &ClaimStore, heartbeat: Heartbeat, until: Instant
     timeout_at(until, store.heartbeat(heartbeat)).await
 }
 
-/// Puts the heartbeats of a batch through, in its order. All wait together, so that one that cannot
-/// be answered keeps no other from its answer.
-pub(crate) async fn all(
-    store: &ClaimStore,
-    batch: Vec<Result<Heartbeat, Status>>,
-    until: Instant,
-) -> Vec<Outcome> {
-    let each = batch.into_iter().map(async |heartbeat| match heartbeat {
-        Ok(heartbeat) => outcome(one(store, heartbeat, until).await),
-        Err(status) => refused(&status),
-    });
-    join_all(each).await
+/// Heartbeats among many, as they are answered and counted.
+#[derive(Clone, Copy)]
+pub(crate) struct Beats<'m> {
+    /// What they came by.
+    pub(crate) method: Method,
+    /// Where the refused ones are counted.
+    pub(crate) metrics: &'m Metrics,
 }
 
-/// An answer as it is told.
-pub(crate) fn outcome(answer: Answer) -> Outcome {
-    match answer {
-        Ok(Ok(renewal)) => Ok(renewal),
-        Ok(Err(error)) => refused(&status::of(error)),
-        Err(Elapsed { .. }) => refused(&status::timed_out()),
+impl Beats<'_> {
+    /// Puts the heartbeats of a batch through, in its order. All wait together, so that one that cannot
+    /// be answered keeps no other from its answer.
+    pub(crate) async fn all(
+        self,
+        store: &ClaimStore,
+        batch: Vec<Result<Heartbeat, Status>>,
+        until: Instant,
+    ) -> Vec<Outcome> {
+        let each = batch.into_iter().map(async |heartbeat| match heartbeat {
+            Ok(heartbeat) => self.outcome(one(store, heartbeat, until).await),
+            Err(status) => self.refused(&status),
+        });
+        join_all(each).await
     }
-}
 
-/// What becomes of a heartbeat that never reaches the store.
-pub(crate) fn refused(status: &Status) -> Outcome {
-    Err(status::told(status))
+    /// An answer as it is told.
+    pub(crate) fn outcome(self, answer: Answer) -> Outcome {
+        match answer {
+            Ok(Ok(renewal)) => Ok(renewal),
+            Ok(Err(error)) => self.refused(&status::of(error)),
+            Err(Elapsed { .. }) => self.refused(&status::timed_out()),
+        }
+    }
+
+    /// What becomes of a heartbeat that is not renewed.
+    pub(crate) fn refused(self, status: &Status) -> Outcome {
+        self.metrics.refused_with(self.method, status);
+        Err(status::told(status))
+    }
 }

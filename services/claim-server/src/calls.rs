@@ -19,7 +19,8 @@ pub(crate) mod span;
 pub(crate) mod whole;
 
 use crate::access::Access;
-use crate::status;
+use crate::metrics::Metrics;
+use crate::{status, traces};
 use deadline::Deadline;
 use drain::Drain;
 use futures_util::FutureExt;
@@ -38,12 +39,14 @@ use tower::{Layer, Service};
 pub(crate) struct CallLayer {
     drain: Drain,
     access: Access,
+    metrics: Metrics,
 }
 
 impl CallLayer {
-    /// Calls are counted by `drain` and turned away once it has begun; `access` says who may call.
-    pub(crate) fn new(drain: Drain, access: Access) -> Self {
-        Self { drain, access }
+    /// Calls are counted by `drain` and turned away once it has begun; `access` says who may call, and
+    /// `metrics` keeps how they went.
+    pub(crate) fn new(drain: Drain, access: Access, metrics: Metrics) -> Self {
+        Self { drain, access, metrics }
     }
 }
 
@@ -51,7 +54,8 @@ impl<S> Layer<S> for CallLayer {
     type Service = Calls<S>;
 
     fn layer(&self, services: S) -> Calls<S> {
-        Calls { services, drain: self.drain.clone(), access: self.access.clone() }
+        let Self { drain, access, metrics } = self.clone();
+        Calls { services, drain, access, metrics }
     }
 }
 
@@ -61,6 +65,7 @@ pub(crate) struct Calls<S> {
     services: S,
     drain: Drain,
     access: Access,
+    metrics: Metrics,
 }
 
 impl<S> Service<Request<Body>> for Calls<S>
@@ -86,6 +91,7 @@ where
         let method = Method::of(request.uri().path());
         // Here and not in the future, whose first turn may come later.
         let deadline = Deadline::of(method, request.headers());
+        let continued = traces::continued(request.headers());
         request.extensions_mut().insert(deadline);
         let (drain, access) = (self.drain.clone(), self.access.clone());
         let call = async move {
@@ -94,7 +100,7 @@ where
             };
             answer(services, &access, method, deadline, request).await
         };
-        Box::pin(span::observed(method, call).map(Ok))
+        Box::pin(span::observed(method, self.metrics.clone(), continued, call).map(Ok))
     }
 }
 

@@ -2,9 +2,11 @@
 //! back. What may happen to a claim is decided elsewhere.
 
 use crate::access::Call;
-use crate::beat::{self, HEARTBEAT_TIMEOUT};
+use crate::beat::{Beats, HEARTBEAT_TIMEOUT};
 use crate::calls::deadline::Deadline;
+use crate::calls::method::Method;
 use crate::keep_alive::{self, KeepAlives};
+use crate::metrics::Metrics;
 use crate::quota::Quotas;
 use crate::quota::kind::Counted;
 use crate::status;
@@ -24,6 +26,7 @@ pub(crate) struct Claims {
     quotas: Quotas,
     keep_alives: KeepAlives,
     watches: Watches,
+    metrics: Metrics,
 }
 
 impl Claims {
@@ -33,8 +36,9 @@ impl Claims {
         quotas: Quotas,
         keep_alives: KeepAlives,
         watches: Watches,
+        metrics: Metrics,
     ) -> Self {
-        Self { store, quotas, keep_alives, watches }
+        Self { store, quotas, keep_alives, watches, metrics }
     }
 
     /// A converted request that its caller may make, and for which quotas have room; or why not.
@@ -89,7 +93,8 @@ impl ClaimService for Claims {
         let quota = self.quotas.of(call.caller().actor(), request.extensions());
         let beats = batch.into_iter();
         let batch = beats.map(|beat| quota.charged(checked_part(&call, beat))).collect();
-        let outcomes = beat::all(&self.store, batch, until).await;
+        let beats = Beats { method: Method::HeartbeatBatch, metrics: &self.metrics };
+        let outcomes = beats.all(&self.store, batch, until).await;
         Ok(Response::new(stream::batch_answered(outcomes)))
     }
 

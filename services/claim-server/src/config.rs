@@ -40,7 +40,7 @@ pub struct ServeSettings {
     )]
     pub listen: SocketAddr,
 
-    /// Where /livez and /readyz are served over HTTP: IP address and port
+    /// Where /livez, /readyz and /metrics are served over HTTP: IP address and port
     ///
     /// Port 0 takes a free one. Keep it from the public: it tells how the service is doing.
     #[arg(

@@ -5,7 +5,7 @@ use claim_server::Server;
 use claim_server::config::ServeSettings;
 use claims::chain;
 use claims::cluster::{Cluster, PostgresPrograms};
-use claims::program::{ExitCode, Shutdown, WrongSetting, database_from_environment, start_log};
+use claims::program::{ExitCode, Shutdown, WrongSetting, database_from_environment};
 use claims::store::{Database, migrations};
 use std::env;
 use std::error::Error;
@@ -13,6 +13,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
+use tokio::runtime::Runtime;
 
 /// Settings of `dev`.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,10 +32,13 @@ pub(crate) struct DevArgs {
 
 /// Runs until it is asked to end.
 pub(crate) fn run(arguments: &DevArgs) -> process::ExitCode {
-    if let Err(wrong) = start_log(arguments.serve.log.format()) {
-        return wrong.report();
-    }
-    match try_run(arguments) {
+    let (runtime, traces) = match crate::begin(arguments.serve.log) {
+        Ok(begun) => begun,
+        Err(code) => return code,
+    };
+    let ran = try_run(arguments, &runtime);
+    crate::end(traces);
+    match ran {
         Ok(()) => ExitCode::Done.into(),
         Err(error) => match error.downcast::<WrongSetting>() {
             Ok(wrong) => wrong.report(),
@@ -46,14 +50,14 @@ pub(crate) fn run(arguments: &DevArgs) -> process::ExitCode {
     }
 }
 
-fn try_run(arguments: &DevArgs) -> Result<(), Box<dyn Error>> {
+fn try_run(arguments: &DevArgs, runtime: &Runtime) -> Result<(), Box<dyn Error>> {
     let (url, cluster) = find_database(arguments)?;
     let database = match &url {
         Some(url) => Database::parse(url)?,
         None => database_from_environment()?,
     };
     let config = arguments.serve.with_database(database.clone())?;
-    tokio::runtime::Runtime::new()?.block_on(async {
+    runtime.block_on(async {
         let shutdown = Shutdown::on_signals()?;
         migrations::migrate(&database).await?;
         let server = Server::bind(config).await?;

@@ -25,7 +25,9 @@ mod stream;
 use crate::access::Call;
 use crate::calls::deadline::Deadline;
 use crate::calls::drain::Drain;
+use crate::calls::method::Method;
 use crate::calls::span::StreamLog;
+use crate::metrics::Metrics;
 use crate::quota::Quota;
 use claim_proto::v1;
 use claims::store::ClaimStore;
@@ -53,6 +55,7 @@ pub(crate) struct KeepAlives {
     listeners: Arc<Listeners>,
     drain: Drain,
     database_away: watch::Receiver<bool>,
+    metrics: Metrics,
 }
 
 impl KeepAlives {
@@ -61,8 +64,10 @@ impl KeepAlives {
         store: ClaimStore,
         drain: Drain,
         database_away: watch::Receiver<bool>,
+        metrics: &Metrics,
     ) -> Self {
-        Self { store, listeners: Arc::default(), drain, database_away }
+        let metrics = metrics.clone();
+        Self { store, listeners: Arc::default(), drain, database_away, metrics }
     }
 
     /// Tells the streams what happens to their claims, until it is dropped.
@@ -106,7 +111,8 @@ impl KeepAlives {
             under_way: FuturesUnordered::new(),
             end: None,
             herald,
-            log: StreamLog::of("KeepAlive"),
+            metrics: self.metrics.clone(),
+            log: StreamLog::of("KeepAlive", Method::KeepAlive, &self.metrics),
         };
         // Boxed once, so that it is not copied from answer to answer.
         let answers = unfold(Some(Box::new(stream)), |stream| async move {

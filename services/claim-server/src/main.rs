@@ -7,9 +7,10 @@ mod help;
 mod migrate;
 
 use claim_server::config::{LogSettings, METRICS_LISTEN, ServeSettings};
-use claim_server::{Config, Server};
+use claim_server::{Config, Server, Traces};
 use claims::program::{
     ExitCode, HealthSettings, Shutdown, database_from_environment, parse_command_line, start_log,
+    start_log_beside,
 };
 use clap::{Parser, Subcommand};
 use dev::DevArgs;
@@ -104,20 +105,43 @@ fn main() -> process::ExitCode {
     }
 }
 
-/// Starts the log and runs `work` to its end.
+/// Starts the log, and traces if they are to be sent, and runs `work` to its end.
 fn with_runtime(
     log: LogSettings,
     work: impl Future<Output = process::ExitCode>,
 ) -> process::ExitCode {
-    if let Err(wrong) = start_log(log.format()) {
-        return wrong.report();
-    }
-    match Runtime::new() {
-        Ok(runtime) => runtime.block_on(work),
-        Err(error) => {
-            tracing::error!(%error, "no runtime can be had");
-            ExitCode::Failed.into()
-        }
+    let (runtime, traces) = match begin(log) {
+        Ok(begun) => begun,
+        Err(code) => return code,
+    };
+    let code = runtime.block_on(work);
+    end(traces);
+    code
+}
+
+/// What every subcommand needs first.
+fn begin(log: LogSettings) -> Result<(Runtime, Option<Traces>), process::ExitCode> {
+    let runtime = Runtime::new().map_err(|error| {
+        // There is no log yet.
+        let _ = writeln!(io::stderr(), "no runtime can be had: {error}");
+        process::ExitCode::from(ExitCode::Failed)
+    })?;
+    // What sends spans lives on the runtime.
+    let entered = runtime.enter();
+    let traces = Traces::from_environment().map_err(|wrong| wrong.report())?;
+    let started = match &traces {
+        Some(traces) => start_log_beside(log.format(), traces.layer()),
+        None => start_log(log.format()),
+    };
+    started.map_err(|wrong| wrong.report())?;
+    drop(entered);
+    Ok((runtime, traces))
+}
+
+/// Sends the last spans; the runtime must still be there.
+fn end(traces: Option<Traces>) {
+    if let Some(traces) = traces {
+        traces.end();
     }
 }
 

@@ -36,6 +36,42 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub(crate) const ALL: [Self; 27] = [
+        Self::InvalidField,
+        Self::ClaimNotFound,
+        Self::EntityNotFound,
+        Self::AlreadyClaimed,
+        Self::IdentityInUse,
+        Self::EpochFenced,
+        Self::EntityNotClaimable,
+        Self::EntityTerminal,
+        Self::SignalNotApplicable,
+        Self::ClaimSuperseded,
+        Self::ClaimReleased,
+        Self::ClaimFailed,
+        Self::ClaimExpired,
+        Self::ClaimRevoked,
+        Self::CeilingReached,
+        Self::LeaseLapsed,
+        Self::WriteTokenInvalid,
+        Self::Unauthenticated,
+        Self::NotPermitted,
+        Self::QuotaExceeded,
+        Self::Overloaded,
+        Self::DatabaseUnavailable,
+        Self::Draining,
+        Self::TimedOut,
+        Self::EventsPruned,
+        Self::WatcherTooSlow,
+        Self::Internal,
+    ];
+
+    /// The reason of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
     /// The name on the wire.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -95,6 +131,24 @@ impl Reason {
             Self::TimedOut => Code::DeadlineExceeded,
             Self::EventsPruned => Code::OutOfRange,
             Self::Internal => Code::Internal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_reason_is_found_by_its_name_and_nothing_else_is() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::named(reason.as_str()), Some(reason));
+        }
+        let names: BTreeSet<&str> = Reason::ALL.into_iter().map(Reason::as_str).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        for name in ["", "invalid_field", "MADE_UP"] {
+            assert_eq!(Reason::named(name), None);
         }
     }
 }

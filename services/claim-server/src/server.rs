@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::entrance::Entrance;
 use crate::health::{Health, Readiness};
 use crate::keep_alive::KeepAlives;
+use crate::metrics::Metrics;
 use crate::quota::Quotas;
 use crate::quota::file::QuotaFile;
 use crate::quota::kind::Kind;
@@ -25,6 +26,7 @@ use claim_proto::v1::claim_service_server::ClaimServiceServer;
 use claims::domain::TenantId;
 use claims::program::Shutdown;
 use claims::store::{ClaimStore, Weights};
+use prometheus_client::registry::Registry;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -106,7 +108,7 @@ impl Server {
         format!("{}://{}", self.config.transport.scheme(), self.address)
     }
 
-    /// Where `/livez` and `/readyz` are.
+    /// Where `/livez`, `/readyz` and `/metrics` are.
     #[must_use]
     pub fn probes_address(&self) -> SocketAddr {
         self.probes_address
@@ -120,7 +122,9 @@ impl Server {
         let store = ClaimStore::start(&config.database, &settings);
         let (reporter, health_service) = health_reporter();
         let health = Health::new(reporter).await;
-        let probes = tokio::spawn(serve_probes(probes, health.readiness()));
+        let metrics = Metrics::default();
+        let registry = metrics.registry(store.metrics());
+        let probes = tokio::spawn(serve_probes(probes, health.readiness(), registry));
 
         let access = Access::new(&config.access);
         if !config.access.asks() {
@@ -137,15 +141,17 @@ impl Server {
         let (quotas, quota_file) = quotas(config.quota, store.weights());
         let drain = Drain::default();
         let close = CancellationToken::new();
-        let keep_alives = KeepAlives::new(store.clone(), drain.clone(), health.database_away());
+        let away = health.database_away();
+        let keep_alives = KeepAlives::new(store.clone(), drain.clone(), away, &metrics);
         let herald = tokio::spawn(keep_alives.herald());
-        let watches = Watches::new(store.events().clone(), drain.clone());
-        let routes = routes(&store, &quotas, keep_alives, watches)?;
+        let watches = Watches::new(store.events().clone(), drain.clone(), &metrics);
+        let routes = routes(&store, &quotas, keep_alives, watches, metrics.clone())?;
         let routes = routes.add_service(health_service).prepare();
         config.transport.caution(address);
         let (door, reload) = door(config.transport);
-        let calls = CallLayer::new(drain.clone(), access).layer(routes);
-        let admission = Admission::new(Limits { store: store.clone(), quotas }, drain.clone());
+        let calls = CallLayer::new(drain.clone(), access, metrics.clone()).layer(routes);
+        let limits = Limits { store: store.clone(), quotas };
+        let admission = Admission::new(limits, drain.clone(), metrics);
         let entrance = Entrance::new(door, config.connections, admission, calls);
         let grpc = tokio::spawn(entrance.serve(grpc, close.clone()));
         tracing::info!(%address, "gRPC is served on {address}, probes on {probes_address}");
@@ -179,8 +185,9 @@ fn routes(
     quotas: &Quotas,
     keep_alives: KeepAlives,
     watches: Watches,
+    metrics: Metrics,
 ) -> Result<Routes, ServerError> {
-    let claims = Claims::new(store.clone(), quotas.clone(), keep_alives, watches);
+    let claims = Claims::new(store.clone(), quotas.clone(), keep_alives, watches, metrics);
     let claims = ClaimServiceServer::new(claims).max_decoding_message_size(REQUEST_BYTES_MAX);
     let admin = ClaimAdminServiceServer::new(Admin::new(store.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
@@ -235,8 +242,12 @@ impl Gate for Limits {
     }
 }
 
-async fn serve_probes(listener: TcpListener, readiness: watch::Receiver<Readiness>) {
-    if let Err(error) = axum::serve(listener, probes::routes(readiness)).await {
+async fn serve_probes(
+    listener: TcpListener,
+    readiness: watch::Receiver<Readiness>,
+    registry: Registry,
+) {
+    if let Err(error) = axum::serve(listener, probes::routes(readiness, registry)).await {
         tracing::error!(%error, "probes over HTTP are no longer served");
     }
 }

@@ -231,7 +231,10 @@ pub(crate) fn internal() -> Status {
 
 /// The id of a fault of ours, for the log; none of any other status.
 pub(crate) fn request_id(status: &Status) -> Option<String> {
-    let info = status.get_details_error_info().filter(|_| status.code() == Code::Internal)?;
+    if status.code() != Code::Internal {
+        return None;
+    }
+    let info = status.get_details_error_info()?;
     Some(info.metadata.get(REQUEST_ID).cloned().unwrap_or_default())
 }
 

@@ -13,7 +13,9 @@
 use crate::access::{Call, Standing};
 use crate::calls::deadline::Deadline;
 use crate::calls::drain::{Drain, Stay};
+use crate::calls::method::Method;
 use crate::calls::span::StreamLog;
+use crate::metrics::Metrics;
 use crate::quota::{Opened, Quota};
 use crate::status;
 use crate::wire::events::{self, EventWatch};
@@ -31,12 +33,13 @@ pub(crate) type Items = BoxStream<'static, Result<v1::WatchClaimEventsResponse, 
 pub(crate) struct Watches {
     events: Events,
     drain: Drain,
+    metrics: Metrics,
 }
 
 impl Watches {
     /// None yet. They end when `drain` begins.
-    pub(crate) fn new(events: Events, drain: Drain) -> Self {
-        Self { events, drain }
+    pub(crate) fn new(events: Events, drain: Drain, metrics: &Metrics) -> Self {
+        Self { events, drain, metrics: metrics.clone() }
     }
 
     /// Opens one; refused if it cannot begin where it is asked to, or if there are too many.
@@ -63,7 +66,7 @@ impl Watches {
             standing,
             _opened: opened,
             deadline,
-            log: StreamLog::of("WatchClaimEvents"),
+            log: StreamLog::of("WatchClaimEvents", Method::WatchClaimEvents, &self.metrics),
         });
         let items = unfold(Some(running), |running| async move {
             let mut running = running?;

@@ -1,6 +1,6 @@
 //! I12: however much is logged, no write token, no bearer token, no password and no ack is in it; nor
-//! is a token in the database, in metrics or probes, or in anything that is told but the answer to a
-//! mint.
+//! is a token in the database, in metrics or probes, in a trace, or in anything that is told but the answer
+//! to a mint.
 
 #![expect(
     clippy::expect_used,
@@ -21,12 +21,15 @@ use claim_proto::v1::{
 use claims::testing::{TestDatabase, claim_id};
 use std::process::{Command, Output};
 use std::time::Duration;
+use support::collector::{Collector, environment, sends_to};
 use support::probes::{http_address, http_get};
 use support::streams::KeepAlive;
 use support::{Server, authorize, done, eventually, heartbeat, mint, mint_epoch, reaper_binary};
 
 const PASSWORD: &str = "p4ssw0rd-of-nobody";
 const ACKED: &str = "acked-by-the-holder";
+/// What opens the collector of traces.
+const COLLECTORS: &str = "c0ll3ctors-key-0123456789abcdefghijklmnopqrstuv";
 /// A credential as callers present it; whether the server knows it makes no difference.
 const BEARER: &str = "b34rer-of-nobody-0123456789abcdefghijklmnopqrstuv";
 
@@ -136,6 +139,8 @@ struct Logged {
     log: String,
     tokens: Vec<String>,
     told: String,
+    /// All that was sent to the collector of traces.
+    traced: String,
 }
 
 impl Logged {
@@ -144,8 +149,11 @@ impl Logged {
         // The cluster asks for no password, but does not mind one.
         let url = db.url().replacen('@', &format!(":{PASSWORD}@"), 1);
         assert_ne!(url, db.url());
-        let environment = [("RUST_LOG", "trace"), ("CLAIM_LOG_FORMAT", format)];
-        let server = Server::start_with(&url, &environment).await;
+        let (collector, address) = Collector::start().await;
+        let mut settings = sends_to(address);
+        settings.push(("OTEL_EXPORTER_OTLP_HEADERS", format!("api-key={COLLECTORS}")));
+        settings.extend([("RUST_LOG", "trace".into()), ("CLAIM_LOG_FORMAT", format.into())]);
+        let server = Server::start_with(&url, &environment(&settings)).await;
         let (tokens, told) = run(&db, &server).await;
         assert_eq!(tokens.len(), 4);
         let log = server.log.clone();
@@ -153,7 +161,11 @@ impl Logged {
         eventually("all is logged", async || log.lock().unwrap().contains("drained")).await;
         let log = log.lock().unwrap().clone();
         assert!(log.contains("TRACE") && log.contains("AuthorizeWrite"), "much is logged");
-        Self { db, log, tokens, told }
+        let traced = async || collector.words().contains("claim.v1.ClaimService/KeepAlive");
+        eventually("the last call is sent", traced).await;
+        let traced = collector.words();
+        assert!(traced.contains("insert_claims.sql") && traced.contains(COLLECTORS));
+        Self { db, log, tokens, told, traced }
     }
 
     /// Every column of every row, and what the database tells of its sessions.
@@ -187,21 +199,28 @@ async fn no_write_token_is_logged_stored_or_told_however_much_is_logged() {
                 assert!(!stored.contains(&form), "a write token is in the database");
                 assert!(!by_the_database.contains(&form), "a write token is in its log");
                 assert!(!logged.told.contains(&form), "a write token was told");
+                assert!(!logged.traced.contains(&form), "a write token is in a trace");
             }
         }
         logged.does_not_hold("the password", PASSWORD);
         logged.does_not_hold("a bearer token", BEARER);
+        logged.does_not_hold("the key to the collector", COLLECTORS);
         for form in [PASSWORD, BEARER].into_iter().flat_map(forms) {
             assert!(!stored.contains(&form), "a credential is in the database");
             assert!(!by_the_database.contains(&form), "a credential is in its log");
             assert!(!logged.told.contains(&form), "a credential was told");
+            assert!(!logged.traced.contains(&form), "a credential is in a trace");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_ack_is_logged_however_much_is_logged() {
-    Logged::run("text").await.does_not_hold("an ack", ACKED);
+async fn no_ack_is_logged_or_traced_however_much_is_logged() {
+    let logged = Logged::run("text").await;
+    logged.does_not_hold("an ack", ACKED);
+    for form in forms(ACKED) {
+        assert!(!logged.traced.contains(&form), "an ack is in a trace");
+    }
 }
 
 /// Runs a program to its end with as much log as there is.

@@ -9,7 +9,7 @@ mod settings;
 mod shutdown;
 
 pub use health::HealthSettings;
-pub use log::{LogFormat, start_log};
+pub use log::{LogFormat, start_log, start_log_beside};
 pub use secret::Secret;
 pub use settings::{
     ENVIRONMENT_HELP, ExitCode, WrongSetting, database_from_environment, parse_command_line,

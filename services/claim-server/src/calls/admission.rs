@@ -21,7 +21,9 @@ mod tenant;
 use super::drain::Drain;
 use super::method::Method;
 use super::span;
+use crate::metrics::Metrics;
 use crate::quota::kind::Kind;
+use crate::reason::Reason;
 use crate::status;
 use claims::domain::TenantId;
 use http::{HeaderMap, Request, Response};
@@ -55,6 +57,7 @@ pub(crate) trait Gate: Send + Sync {
 pub(crate) struct Admission {
     gate: Arc<dyn Gate>,
     drain: Drain,
+    metrics: Metrics,
     /// The headers of answers that differ in when to come back.
     overloaded: Arc<[HeaderMap]>,
     /// The same, in the order of those times.
@@ -63,10 +66,11 @@ pub(crate) struct Admission {
 
 impl Admission {
     /// Asks `gate`, until the server drains: then there is another reason.
-    pub(crate) fn new(gate: impl Gate + 'static, drain: Drain) -> Self {
+    pub(crate) fn new(gate: impl Gate + 'static, drain: Drain, metrics: Metrics) -> Self {
         Self {
             gate: Arc::new(gate),
             drain,
+            metrics,
             overloaded: status::overloads().map(headers).collect(),
             exceeded: status::exceeded_calls().map(|(retry, no)| (retry, headers(no))).collect(),
         }
@@ -99,17 +103,17 @@ impl Admission {
                 if !Method::is_mint(path) || !self.gate.refuses_mints_of(&last.tenant) {
                     return None;
                 }
-                (self.overloaded.get(fastrand::usize(..self.overloaded.len()))?, "OVERLOADED")
+                (self.overloaded.get(fastrand::usize(..self.overloaded.len()))?, Reason::Overloaded)
             }
             Cause::Exceeded => {
                 let wait = self.gate.exceeds(&last.tenant, kind)?;
                 // Not earlier than it makes sense, unless that is very late.
                 let later = self.exceeded.iter().find(|(retry, _)| *retry >= wait);
-                (&later.or(self.exceeded.last())?.1, "QUOTA_EXCEEDED")
+                (&later.or(self.exceeded.last())?.1, Reason::QuotaExceeded)
             }
         };
         connection.again(now);
-        span::not_admitted(Method::of(path), reason);
+        span::not_admitted(&self.metrics, Method::of(path), reason);
         let mut refusal = Response::new(Body::empty());
         headers.clone_into(refusal.headers_mut());
         Some(refusal)

@@ -5,22 +5,33 @@
 //! Of a stream this tells how it began, and [`StreamLog`] how it ends, in the same span.
 
 use super::method::Method;
+use crate::metrics::Metrics;
+use crate::reason::Reason;
 use crate::status::request_id;
 use claims::domain::TenantId;
 use http::Response;
-use std::time::Instant;
+use opentelemetry::Context;
+use opentelemetry::trace::TraceContextExt;
+use std::time::{Duration, Instant};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Serves `call` in a span of its own.
+/// The target of the spans of calls.
+pub(crate) const CALLS: &str = module_path!();
+
+/// Serves `call` in a span of its own, which continues the trace of its caller.
 pub(super) async fn observed(
     method: Method,
+    metrics: Metrics,
+    continued: Option<Context>,
     call: impl Future<Output = Response<Body>>,
 ) -> Response<Body> {
     let span = tracing::info_span!(
+        target: CALLS,
         "call",
         method = method.name(),
         caller = Empty,
@@ -30,15 +41,26 @@ pub(super) async fn observed(
         heartbeats = Empty,
         outcome = Empty,
         duration_ms = Empty,
+        trace_id = Empty,
     );
-    let mut ending = Ending { method, span: span.clone(), begin: Instant::now(), seen: false };
+    if let Some(trace) = continued {
+        span.record("trace_id", tracing::field::display(trace.span().span_context().trace_id()));
+        // Fails where the span is filtered out, and then there is nothing to continue it in.
+        let _ = span.set_parent(trace);
+    }
+    let (begin, seen) = (Instant::now(), false);
+    let mut ending = Ending { method, metrics, span: span.clone(), begin, seen };
     let response = call.instrument(span).await;
     ending.answered(&response);
     response
 }
 
-/// Tells of a call that was refused at the door for that reason, which has no span.
-pub(super) fn not_admitted(method: Method, reason: &'static str) {
+/// Tells of a call that was refused at the door for that reason, which has no span. Next to no time
+/// was spent on it, and it counts with none.
+pub(super) fn not_admitted(metrics: &Metrics, method: Method, reason: Reason) {
+    metrics.answered(method, reason.code(), Duration::ZERO);
+    metrics.refused(method, Some(reason));
+    let reason = reason.as_str();
     let method = method.name();
     tracing::debug!(method, reason, "{method} ended: RESOURCE_EXHAUSTED/{reason}");
 }
@@ -46,6 +68,7 @@ pub(super) fn not_admitted(method: Method, reason: &'static str) {
 /// Says how a call ended, also of one that was dropped because its caller left.
 struct Ending {
     method: Method,
+    metrics: Metrics,
     span: Span,
     begin: Instant,
     seen: bool,
@@ -57,12 +80,13 @@ impl Ending {
         match Status::from_header_map(response.headers()) {
             Some(status) if status.code() != Code::Ok => self.refused(&status),
             _ if self.method.streams() => self.began(),
-            _ => self.ended("OK"),
+            _ => self.ended(Code::Ok, "OK"),
         }
     }
 
     fn began(&mut self) {
         self.seen = true;
+        self.metrics.answered(self.method, Code::Ok, self.begin.elapsed());
         tracing::debug!(parent: &self.span, "{} began", self.method.name());
     }
 
@@ -71,12 +95,15 @@ impl Ending {
             let method = self.method.name();
             tracing::error!(parent: &self.span, request_id, "{method} failed, request {request_id}");
         }
-        self.ended(&outcome(status));
+        self.metrics.refused_with(self.method, status);
+        self.ended(status.code(), &outcome(status));
     }
 
-    fn ended(&mut self, outcome: &str) {
+    fn ended(&mut self, code: Code, outcome: &str) {
         self.seen = true;
-        let duration_ms = self.begin.elapsed().as_secs_f64() * 1000.0;
+        let took = self.begin.elapsed();
+        self.metrics.answered(self.method, code, took);
+        let duration_ms = took.as_secs_f64() * 1000.0;
         self.span.record("outcome", outcome);
         self.span.record("duration_ms", duration_ms);
         let method = self.method.name();
@@ -87,7 +114,7 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         if !self.seen {
-            self.ended("abandoned by its caller");
+            self.ended(Code::Cancelled, "abandoned by its caller");
         }
     }
 }
@@ -95,6 +122,8 @@ impl Drop for Ending {
 /// Says how a stream ended when it is dropped, in the span of its call.
 pub(crate) struct StreamLog {
     name: &'static str,
+    method: Method,
+    metrics: Metrics,
     span: Span,
     begin: Instant,
     /// The span tells whom the stream is about.
@@ -106,9 +135,9 @@ pub(crate) struct StreamLog {
 
 impl StreamLog {
     /// Of a stream that begins with the call that is handled.
-    pub(crate) fn of(name: &'static str) -> Self {
-        let (span, begin) = (Span::current(), Instant::now());
-        Self { name, span, begin, is_noted: false, answers: 0, outcome: None }
+    pub(crate) fn of(name: &'static str, method: Method, metrics: &Metrics) -> Self {
+        let (span, begin, metrics) = (Span::current(), Instant::now(), metrics.clone());
+        Self { name, method, metrics, span, begin, is_noted: false, answers: 0, outcome: None }
     }
 
     /// The span of the call.
@@ -134,6 +163,9 @@ impl StreamLog {
             let name = self.name;
             tracing::error!(parent: &self.span, request_id, "{name} failed, request {request_id}");
         }
+        if let Some(status) = status {
+            self.metrics.refused_with(self.method, status);
+        }
         self.outcome = Some(status.map_or_else(|| "OK".to_owned(), outcome));
     }
 }
@@ -158,7 +190,7 @@ pub(crate) fn outcome(status: &Status) -> String {
 }
 
 /// The name of a code as the gRPC protocol spells it.
-const fn code_name(code: Code) -> &'static str {
+pub(crate) const fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -29,12 +29,12 @@ fn services() -> Routes {
     // Nobody listens on port 1.
     let database = Database::parse("postgres://nobody@127.0.0.1:1/none").unwrap();
     let store = ClaimStore::start(&database, &StoreSettings::default());
-    let database_away = watch::Sender::new(false).subscribe();
-    let keep_alives = KeepAlives::new(store.clone(), Drain::default(), database_away);
-    let watches = Watches::new(store.events().clone(), Drain::default());
+    let (database_away, metrics) = (watch::Sender::new(false).subscribe(), Metrics::default());
+    let keep_alives = KeepAlives::new(store.clone(), Drain::default(), database_away, &metrics);
+    let watches = Watches::new(store.events().clone(), Drain::default(), &metrics);
     let quotas = Quotas::new(QuotaTable::default(), store.weights());
-    let claims = ClaimServiceServer::new(Claims::new(store.clone(), quotas, keep_alives, watches))
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let claims = Claims::new(store.clone(), quotas, keep_alives, watches, metrics);
+    let claims = ClaimServiceServer::new(claims).max_decoding_message_size(REQUEST_BYTES_MAX);
     Routes::new(claims).add_service(ClaimAdminServiceServer::new(Admin::new(store)))
 }
 
@@ -56,7 +56,8 @@ fn status(response: &Response<Body>) -> Status {
 }
 
 async fn sent(path: &str, body: Vec<u8>) -> Status {
-    let calls = CallLayer::new(Drain::default(), Access::open()).layer(services());
+    let calls =
+        CallLayer::new(Drain::default(), Access::open(), Metrics::default()).layer(services());
     status(&calls.oneshot(request(path, body)).await.unwrap())
 }
 
@@ -140,7 +141,8 @@ async fn a_panic_is_a_fault_of_ours_and_hits_one_call_only() {
         panic!("a bug");
         Ok::<Response<Body>, Infallible>(Response::default())
     });
-    let mut calls = CallLayer::new(Drain::default(), Access::open()).layer(broken);
+    let mut calls =
+        CallLayer::new(Drain::default(), Access::open(), Metrics::default()).layer(broken);
     for _ in 0..2 {
         let calls = calls.ready().await.unwrap();
         let failed = status(&calls.call(request(MINT, vec![])).await.unwrap());
@@ -167,7 +169,7 @@ async fn a_call_that_takes_too_long_is_dropped_and_answered_deadline_exceeded() 
             pending::<Result<Response<Body>, Infallible>>().await
         }
     });
-    let calls = CallLayer::new(Drain::default(), Access::open()).layer(slow);
+    let calls = CallLayer::new(Drain::default(), Access::open(), Metrics::default()).layer(slow);
     let mut request = request(MINT, vec![]);
     request.headers_mut().insert("grpc-timeout", "2S".parse().unwrap());
     let late = status(&calls.oneshot(request).await.unwrap());
@@ -180,7 +182,7 @@ async fn a_call_that_takes_too_long_is_dropped_and_answered_deadline_exceeded() 
 async fn a_draining_server_turns_calls_away_and_still_tells_its_health() {
     let drain = Drain::default();
     let served = only!(ready(Ok::<_, Infallible>(Response::<Body>::default())));
-    let calls = CallLayer::new(drain.clone(), Access::open()).layer(served);
+    let calls = CallLayer::new(drain.clone(), Access::open(), Metrics::default()).layer(served);
     drain.begin();
     let turned_away = calls.clone().oneshot(request(MINT, vec![])).await.unwrap();
     let turned_away = status(&turned_away);
@@ -209,7 +211,8 @@ fn peer(uri: Option<&str>) -> Peer {
 
 /// The status of a call over a connection of that peer.
 async fn sent_by(peer: Peer, body: Vec<u8>) -> Status {
-    let calls = CallLayer::new(Drain::default(), Access::with_policy(RUNNERS)).layer(services());
+    let calls = CallLayer::new(Drain::default(), Access::with_policy(RUNNERS), Metrics::default())
+        .layer(services());
     let mut request = request(MINT, body);
     request.extensions_mut().insert(peer);
     status(&calls.oneshot(request).await.unwrap())
@@ -248,7 +251,8 @@ async fn a_certificate_permits_what_is_granted_to_its_name() {
 #[tokio::test]
 async fn whoever_asks_whether_the_service_is_well_is_not_asked_back() {
     let served = only!(ready(Ok::<_, Infallible>(Response::<Body>::default())));
-    let calls = CallLayer::new(Drain::default(), Access::with_policy(RUNNERS)).layer(served);
+    let calls = CallLayer::new(Drain::default(), Access::with_policy(RUNNERS), Metrics::default())
+        .layer(served);
     for path in ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"] {
         let answered = calls.clone().oneshot(request(path, vec![])).await.unwrap();
         assert!(Status::from_header_map(answered.headers()).is_none(), "{path}");

@@ -8,24 +8,27 @@
 use super::listeners::{Listener, Sending};
 use super::push::Push;
 use crate::access::{Call, Standing};
-use crate::beat::{self, HEARTBEAT_TIMEOUT};
+use crate::beat::{self, Beats, HEARTBEAT_TIMEOUT};
 use crate::calls::deadline::Deadline;
 use crate::calls::drain::Stay;
 use crate::calls::malformed;
+use crate::calls::method::Method;
 use crate::calls::span::StreamLog;
+use crate::metrics::Metrics;
 use crate::quota::{Opened, Quota};
 use crate::status;
 use crate::subject::checked_part;
 use crate::wire::stream::{About, keep_alive, keep_alive_answered};
 use claim_proto::v1;
 use claims::domain::{ClaimId, TokenDigest};
-use claims::store::ClaimStore;
+use claims::store::{ClaimStore, TRACES};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Status;
+use tracing::Instrument;
 
 /// Most heartbeats of one stream without an answer. As many fit into one statement of the store; a
 /// client that sends more waits for its answers first.
@@ -48,6 +51,7 @@ pub(super) struct KeepAlive<R> {
     pub(super) under_way: FuturesUnordered<BoxFuture<'static, Answered>>,
     /// How it ends once nothing is under way; nothing is read any more then.
     pub(super) end: Option<Result<(), Status>>,
+    pub(super) metrics: Metrics,
     pub(super) log: StreamLog,
 }
 
@@ -134,21 +138,31 @@ where
                 let sending = self.listener.sending(&heartbeat);
                 let store = self.store.clone();
                 let until = Instant::now() + HEARTBEAT_TIMEOUT;
-                self.under_way.push(Box::pin(async move {
+                // A trace of its own: that of the stream would grow for as long as it lasts.
+                let span = tracing::debug_span!(target: TRACES, parent: None, "heartbeat");
+                if !span.is_disabled() {
+                    span.follows_from(self.log.span());
+                }
+                let beating = async move {
                     let (id, token) = (heartbeat.id.clone(), heartbeat.token);
                     let answer = beat::one(&store, heartbeat, until).await;
                     Answered { about, id, sending, token, answer }
-                }));
+                };
+                self.under_way.push(Box::pin(beating.instrument(span)));
                 None
             }
-            Err(status) => Some(keep_alive_answered(about, beat::refused(&status))),
+            Err(status) => Some(keep_alive_answered(about, self.beats().refused(&status))),
         }
     }
 
     fn told(&mut self, answered: Answered) -> v1::KeepAliveResponse {
         let Answered { about, id, sending, token, answer } = answered;
         self.listener.answered(&id, sending, token, &answer);
-        keep_alive_answered(about, beat::outcome(answer))
+        keep_alive_answered(about, self.beats().outcome(answer))
+    }
+
+    fn beats(&self) -> Beats<'_> {
+        Beats { method: Method::KeepAlive, metrics: &self.metrics }
     }
 }
 

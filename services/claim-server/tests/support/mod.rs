@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses its share")]
 
 pub(crate) mod certificates;
+pub(crate) mod collector;
 pub(crate) mod event_tokens;
 pub(crate) mod holders;
 pub(crate) mod identity;
@@ -18,6 +19,7 @@ pub(crate) mod reaper;
 pub(crate) mod refusal;
 pub(crate) mod request;
 pub(crate) mod rows;
+pub(crate) mod scrape;
 pub(crate) mod streams;
 
 use claim_proto::v1::claim_admin_service_client::ClaimAdminServiceClient;

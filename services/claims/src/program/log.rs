@@ -1,12 +1,14 @@
 //! The log: sentences on standard error, filtered by `RUST_LOG`.
 
+use crate::store::TRACES;
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
-use tracing::Level;
-use tracing_subscriber::filter::filter_fn;
+use tracing::{Level, Subscriber};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 /// The filter without `RUST_LOG`: our own words, and only warnings of the libraries below.
 const DEFAULT_FILTER: &str = "info,h2=warn,hyper=warn,tokio_postgres=warn,tonic=warn";
@@ -42,23 +44,43 @@ impl FromStr for LogFormat {
 
 /// Starts the log; `RUST_LOG` filters it. A filter that does not parse is an error.
 pub fn start_log(format: LogFormat) -> Result<(), super::WrongSetting> {
+    let lines = lines(format)?;
+    tracing_subscriber::registry().with(lines).init();
+    Ok(())
+}
+
+/// The same, and another layer beside it, with a filter of its own.
+pub fn start_log_beside(
+    format: LogFormat,
+    other: impl Layer<Registry> + Send + Sync,
+) -> Result<(), super::WrongSetting> {
+    let lines = lines(format)?;
+    tracing_subscriber::registry().with(other).with(lines).init();
+    Ok(())
+}
+
+fn lines<S>(format: LogFormat) -> Result<Box<dyn Layer<S> + Send + Sync>, super::WrongSetting>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => EnvFilter::try_new(filter)
             .map_err(|error| super::WrongSetting::new("RUST_LOG", error.to_string()))?,
         _ => EnvFilter::new(DEFAULT_FILTER),
     };
-    let log = tracing_subscriber::registry().with(filter);
     let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     // Below a warning the driver logs the parameters of statements, which hold what callers sent:
-    // no filter may ask for that.
+    // no filter may ask for that. Spans that are for collectors of traces only say nothing here.
     let spoken = filter_fn(|about| {
-        *about.level() <= Level::WARN || !about.target().starts_with("tokio_postgres")
+        (*about.level() <= Level::WARN || !about.target().starts_with("tokio_postgres"))
+            && !about.target().starts_with(TRACES)
     });
-    match format {
-        LogFormat::Text => log.with(lines.with_filter(spoken)).init(),
-        LogFormat::Json => log
-            .with(lines.json().flatten_event(true).with_span_list(false).with_filter(spoken))
-            .init(),
-    }
-    Ok(())
+    // Without this hint, every look at a level would have to ask the filter.
+    let filter = filter.and(spoken.with_max_level_hint(LevelFilter::TRACE));
+    Ok(match format {
+        LogFormat::Text => lines.with_filter(filter).boxed(),
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed()
+        }
+    })
 }

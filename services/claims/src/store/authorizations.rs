@@ -4,7 +4,9 @@ use super::connect::round_trip;
 use super::error::{Damaged, StoreError, TransactionError};
 use super::lane::{Call, OfTenant, Service, Session};
 use super::rows::{Time, claim_id, entity_state, token_digest};
+use super::statement::Statement;
 use super::statements::ReadWriters;
+use super::trace;
 use crate::chain;
 use crate::domain::authorize::{Writer, authorize};
 use crate::domain::{
@@ -95,7 +97,8 @@ async fn read_writers(
             urls: entities.iter().map(EntityUrl::as_str).collect(),
             ..Default::default()
         };
-        let rows = round_trip(false, statement.load::<WriterRow>(&mut c)).await;
+        let read = trace::statement(ReadWriters::FILE, statement.load::<WriterRow>(&mut c));
+        let rows = round_trip(false, read).await;
         let error = match rows {
             Ok(Ok(rows)) => {
                 session.take_fresh();
@@ -104,6 +107,7 @@ async fn read_writers(
             Ok(Err(error)) => TransactionError::RolledBack(error),
             Err(error) => error,
         };
+        session.metrics().failed(&error);
         session.discard();
         if session.take_fresh() || matches!(error, TransactionError::TimedOut { .. }) {
             tracing::error!(error = %chain(&error), "authorizations could not be read");

@@ -29,7 +29,9 @@ use super::statements::{
     LockLeases, RaiseEpochs, ReadClaims, ReadClock, ReadConsumerEpochs, ReadMarks,
     ReadRequestedClaims, SupersededClaims, UpdateClaims, UpdateEntities, WriteEvents, WriteLeases,
 };
-use crate::domain::{Answer, ClaimId, Command, EntityKey, Refusal, Timestamp, World, decide};
+use crate::domain::{
+    Answer, ClaimId, Command, EntityKey, Event, Refusal, Timestamp, World, decide,
+};
 use diesel::result::Error as DieselError;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::collections::BTreeSet;
@@ -58,6 +60,14 @@ pub(crate) enum Outcome {
 pub type PauseHook =
     std::sync::Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, ()> + Send + Sync>;
 
+/// A batch that was committed.
+pub(crate) struct Decided {
+    /// What became of each command, in their order.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// The record of all accepted changes.
+    pub(crate) events: Vec<Event>,
+}
+
 /// Decides a batch in one transaction. On an error nothing has happened, unless the error says
 /// that the outcome of the commit is unknown; after `RolledBack` the connection may be used again.
 pub(crate) async fn decide_batch(
@@ -65,7 +75,7 @@ pub(crate) async fn decide_batch(
     commands: &[&Command],
     held: Held,
     hooks: &Hooks,
-) -> Result<Vec<Outcome>, TransactionError> {
+) -> Result<Decided, TransactionError> {
     let mut loaded = match load::load(connection, commands, held).await {
         Ok(loaded) => loaded,
         Err(error) => return Err(leave(connection, error).await),
@@ -90,7 +100,7 @@ pub(crate) async fn decide_batch(
     }
     let net = write::NetChanges::between(&before, &loaded.world, &loaded.unmade);
     write::write_and_commit(connection, &net, &events, loaded.now).await?;
-    Ok(outcomes)
+    Ok(Decided { outcomes, events })
 }
 
 /// What tests may stage inside a batch; nothing in production.

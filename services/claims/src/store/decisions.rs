@@ -4,7 +4,7 @@
 //! to the solo lanes, which wait for the lock one command at a time. If a batch fails on some
 //! command's account, each of its commands is decided in a transaction of its own.
 
-use super::batch::{self, Held, Hooks, Outcome, decide_batch};
+use super::batch::{self, Decided, Held, Hooks, Outcome, decide_batch};
 use super::error::{StoreError, TransactionError, is_lost_race, is_transient};
 use super::lane::{Call, OfTenant, Queue, Service, Session, WayBack};
 use crate::chain;
@@ -156,18 +156,24 @@ async fn try_batch<S: Service>(
     loop {
         let connection = session.get(service).await.map_err(Failed::For)?;
         let error = match decide_batch(connection, commands, held, hooks).await {
-            Ok(outcomes) => {
+            Ok(Decided { outcomes, events }) => {
                 session.take_fresh();
+                session.metrics().committed(&events);
                 return Ok(outcomes);
             }
             Err(error) => error,
         };
         let was_fresh = session.take_fresh();
+        match &error {
+            // Another was faster, and nothing is wrong with the database.
+            TransactionError::RolledBack(cause) if is_lost_race(cause) && races < RACES_MAX => {
+                races += 1;
+                continue;
+            }
+            error => session.metrics().failed(error),
+        }
         match error {
             TransactionError::Disconnected(_) if !was_fresh => session.discard(),
-            TransactionError::RolledBack(error) if is_lost_race(&error) && races < RACES_MAX => {
-                races += 1;
-            }
             TransactionError::RolledBack(error) => {
                 // Others of the batch may be innocent, and trying again may help against
                 // deadlocks, lock timeouts and lost races.

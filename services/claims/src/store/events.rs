@@ -49,6 +49,7 @@ mod watch;
 
 use super::connect::Database;
 use super::error::StoreError;
+use super::metrics::StoreMetrics;
 use super::reads::Reads;
 use feed::{Feed, Listener};
 use futures_util::FutureExt;
@@ -127,6 +128,7 @@ impl Events {
         program: &str,
         reads: Reads,
         settings: EventSettings,
+        metrics: &StoreMetrics,
     ) -> Self {
         let feed = Arc::new(Feed::new(settings.window, settings.watches_max));
         let reader = Reader {
@@ -134,6 +136,7 @@ impl Events {
             application_name: format!("{program}/events"),
             feed: Arc::clone(&feed),
             poll_interval: settings.poll_interval,
+            metrics: metrics.clone(),
         };
         let catch_ups = Arc::new(Semaphore::new(CATCH_UPS));
         Self { shared: Arc::new(Shared { reads, catch_ups, feed, reader, settings }) }

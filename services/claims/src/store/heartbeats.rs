@@ -128,6 +128,9 @@ impl Service for Beat {
         let mut beats = beats.into_iter();
         match renewed {
             Ok(verdicts) => {
+                let both = counts.iter().zip(&verdicts);
+                let renewed = both.filter(|(_, verdict)| matches!(verdict, Some(Ok(_))));
+                session.metrics().renewed(renewed.map(|(count, _)| count).sum());
                 for (count, verdict) in counts.into_iter().zip(verdicts) {
                     for call in beats.by_ref().take(count) {
                         match &verdict {
@@ -178,7 +181,10 @@ impl BeatSolo {
         let asked = [Merged::of(heartbeat)];
         match renew(self, session, &asked, Patience::Wait).await.map(|mut all| all.pop().flatten())
         {
-            Ok(Some(Ok(renewal))) => call.answer(Ok(Reply::Renewed(renewal))),
+            Ok(Some(Ok(renewal))) => {
+                session.metrics().renewed(1);
+                call.answer(Ok(Reply::Renewed(renewal)));
+            }
             Ok(Some(Err(refusal))) => call.answer(Err(refusal.into())),
             // It was renewable when it was looked at. If that goes on, its lease is missing: damage.
             Ok(None) => self.back.try_again(call, StoreError::Internal),

@@ -26,8 +26,11 @@ mod standing;
 mod weights;
 
 use super::connect::Database;
+use super::metrics::real;
+use super::trace;
 use diesel_async::AsyncPgConnection;
 use session::RECONNECT_PAUSE;
+use tracing::Instrument;
 
 pub(crate) use queue::{Call, OfTenant, Queue, Waiting, WayBack};
 pub(crate) use session::Session;
@@ -74,7 +77,8 @@ pub(crate) fn start<S: Service>(
             // A panic is a bug; it must not take the lane with it.
             loop {
                 let (database, name) = (database.clone(), application_name.clone());
-                let session = Session::new(database, name, waiting.connected().clone());
+                let session =
+                    Session::new(database, name, waiting.connected().clone(), waiting.metrics());
                 let lane = tokio::spawn(run(service.clone(), waiting.clone(), session));
                 match lane.await {
                     Ok(()) => break,
@@ -98,7 +102,10 @@ async fn run<S: Service>(service: S, waiting: Waiting<S::Ask, S::Answer>, mut se
         }
         batch.retain(Call::is_wanted);
         if !batch.is_empty() {
-            service.serve(&mut session, batch).await;
+            waiting.metrics().batch_size.observe(real(batch.len()));
+            let span = trace::batch(S::KIND, &batch);
+            service.serve(&mut session, batch).instrument(span).await;
+            session.rest();
         }
     }
 }

@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod heartbeats;
 mod lane;
+mod metrics;
 pub mod migrations;
 mod outage;
 mod reads;
@@ -23,6 +24,7 @@ mod restore;
 mod rows;
 mod statement;
 mod statements;
+mod trace;
 
 use crate::domain::token::WRITE_TOKEN_BYTES;
 use crate::domain::{
@@ -31,7 +33,7 @@ use crate::domain::{
     WriteToken,
 };
 use batch::Hooks;
-use lane::Queue;
+use lane::{Queue, Service};
 use reads::Reads;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,11 +49,13 @@ pub use events::{
 };
 pub use heartbeats::Signature;
 pub use lane::Weights;
+pub use metrics::StoreMetrics;
 pub use reads::{ClaimCursor, ClaimPage, ClaimQuery, EntityView, Probe};
 pub use reap::{
     Candidate, Finding, LastPassView, PassRecord, Pruned, REAP_BATCH_MAX, ReapError, Reaped,
     Reaper, ReaperStatus, Scan, Walk,
 };
+pub use trace::{TRACES, collect_spans};
 
 pub use restore::{BUMP_DEFAULT, BUMP_MAX, Bumped, FenceBump, FenceBumpError, Look};
 
@@ -115,6 +119,7 @@ pub struct ClaimStore {
     reads: Reads,
     events: Events,
     weights: Weights,
+    metrics: StoreMetrics,
 }
 
 /// Fresh randomness for a write token; the one place where tokens come from.
@@ -146,30 +151,42 @@ impl ClaimStore {
     fn start_with(database: &Database, settings: &StoreSettings, hooks: &Hooks) -> Self {
         let program = settings.program.as_str();
         let bound = settings.queue_bound;
-        let weights = Weights::default();
+        let (weights, metrics) = (Weights::default(), StoreMetrics::default());
 
-        let (solo, waiting) = Queue::bounded(bound, &weights);
+        let (solo, waiting) =
+            Queue::bounded(bound, &weights, metrics.of_lanes(decisions::DecideSolo::KIND));
         let service = decisions::DecideSolo { hooks: hooks.clone(), back: solo.way_back() };
         lane::start(&service, &waiting, database, program, settings.solo_lanes);
-        let (decisions, waiting) = Queue::bounded(bound, &weights);
+        let (decisions, waiting) =
+            Queue::bounded(bound, &weights, metrics.of_lanes(decisions::Decide::KIND));
         let service =
             decisions::Decide { batch: settings.decision_batch, hooks: hooks.clone(), solo };
         lane::start(&service, &waiting, database, program, settings.decision_lanes);
 
-        let (solo, waiting) = Queue::bounded(bound, &weights);
+        let (solo, waiting) =
+            Queue::bounded(bound, &weights, metrics.of_lanes(heartbeats::BeatSolo::KIND));
         let service = heartbeats::BeatSolo { back: solo.way_back() };
         lane::start(&service, &waiting, database, program, settings.solo_lanes);
-        let (heartbeats, waiting) = Queue::bounded(bound, &weights);
+        let (heartbeats, waiting) =
+            Queue::bounded(bound, &weights, metrics.of_lanes(heartbeats::Beat::KIND));
         let service = heartbeats::Beat { batch: settings.heartbeat_batch, solo };
         lane::start(&service, &waiting, database, program, settings.heartbeat_lanes);
 
-        let (authorizations, waiting) = Queue::bounded(bound, &weights);
+        let (authorizations, waiting) =
+            Queue::bounded(bound, &weights, metrics.of_lanes(authorizations::Authorize::KIND));
         let service = authorizations::Authorize;
         lane::start(&service, &waiting, database, program, settings.authorize_lanes);
 
-        let reads = Reads::new(database, program);
-        let events = Events::new(database, program, reads.clone(), settings.events.clone());
-        Self { decisions, heartbeats, authorizations, reads, events, weights }
+        let reads = Reads::new(database, program, &metrics);
+        let events =
+            Events::new(database, program, reads.clone(), settings.events.clone(), &metrics);
+        Self { decisions, heartbeats, authorizations, reads, events, weights, metrics }
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub const fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
     }
 
     /// Claims an entity (M). The token goes with the answer; only its digest came in.

@@ -6,14 +6,17 @@
 use super::batch::load::{ClockRow, id_arrays};
 use super::connect::{Database, round_trip};
 use super::error::{Damaged, StoreError, TransactionError};
+use super::metrics::{ReadPool, StoreMetrics};
 use super::migrations::versions;
 use super::outage::Outage;
 use super::reap::{ReaperStatus, read_status};
 use super::rows::{ClaimRow, EntityRow, Time};
+use super::statement::Statement;
 use super::statements::{
     CountLiveClaims, ListClaimsOfEntity, ListClaimsOfRunner, ListClaimsOfTenant, ListLapsedClaims,
     ReadBookkeeping, ReadClaims, ReadClock, ReadEntity, ReadSchema,
 };
+use super::trace;
 use crate::chain;
 use crate::domain::{
     Claim, ClaimId, ClaimState, ConsumerId, Entity, EntityKey, EntityUrl, Epoch, Refusal, RunnerId,
@@ -32,6 +35,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tracing::Instrument;
 
 /// Connections for reads.
 const POOL_SIZE: usize = 4;
@@ -113,15 +117,16 @@ pub enum Probe {
 
 /// Some connections, and whether those who read on them have failed.
 struct Connections {
-    pool: Pool<AsyncPgConnection>,
+    pool: ReadPool,
     outage: Arc<Outage>,
+    metrics: StoreMetrics,
 }
 
 impl Reads {
-    pub(super) fn new(database: &Database, program: &str) -> Self {
+    pub(super) fn new(database: &Database, program: &str, metrics: &StoreMetrics) -> Self {
         Self {
-            pool: Arc::new(pool(database, format!("{program}/read"), POOL_SIZE)),
-            probe: Arc::new(pool(database, format!("{program}/probe"), 1)),
+            pool: Arc::new(pool(database, format!("{program}/read"), POOL_SIZE, metrics)),
+            probe: Arc::new(pool(database, format!("{program}/probe"), 1, metrics)),
             is_migrated: Arc::default(),
         }
     }
@@ -200,8 +205,8 @@ async fn run<T: Send + 'static>(
     connections: Arc<Connections>,
     read: impl for<'c> FnOnce(&'c mut AsyncPgConnection) -> Reading<'c, T> + Send + 'static,
 ) -> Result<T, StoreError> {
-    let task = tokio::spawn(async move {
-        let Connections { pool, outage } = &*connections;
+    let read = async move {
+        let Connections { pool, outage, metrics } = &*connections;
         let mut connection = pool.get().await.map_err(|_| StoreError::Unavailable)?;
         match read(&mut connection).await {
             Ok(value) => {
@@ -211,6 +216,7 @@ async fn run<T: Send + 'static>(
             Err(error) => {
                 // Whatever state it is in, nobody else shall have it.
                 drop(Object::take(connection));
+                metrics.failed(&error);
                 if matches!(error, TransactionError::Damaged(_)) {
                     tracing::error!(error = %chain(&error), "a read met a damaged row");
                     return Err(StoreError::Internal);
@@ -219,21 +225,23 @@ async fn run<T: Send + 'static>(
                 Err(StoreError::Unavailable)
             }
         }
-    });
+    };
+    let task = tokio::spawn(read.instrument(trace::reading()));
     task.await.unwrap_or(Err(StoreError::Internal))
 }
 
-fn pool(database: &Database, name: String, size: usize) -> Connections {
-    let database = database.clone();
+fn pool(database: &Database, name: String, size: usize, metrics: &StoreMetrics) -> Connections {
+    let (database, failing) = (database.clone(), metrics.clone());
     let outage = Arc::<Outage>::default();
     let connecting = Arc::clone(&outage);
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |_| {
         let (database, name) = (database.clone(), name.clone());
-        let outage = Arc::clone(&connecting);
+        let (outage, metrics) = (Arc::clone(&connecting), failing.clone());
         async move {
             database.connect(&name).await.map_err(|error| {
+                metrics.not_connected();
                 outage.goes_on(&error, "a read cannot connect");
                 diesel::ConnectionError::BadConnection("no connection".to_owned())
             })
@@ -249,7 +257,8 @@ fn pool(database: &Database, name: String, size: usize) -> Connections {
         .build();
     #[expect(clippy::expect_used, reason = "fails only where a runtime is missing")]
     let pool = pool.expect("the pool has a runtime");
-    Connections { pool, outage }
+    metrics.count_pool(pool.clone());
+    Connections { pool, outage, metrics: metrics.clone() }
 }
 
 /// What a read is on a connection.
@@ -266,7 +275,9 @@ fn failed(error: diesel::result::Error) -> TransactionError {
 }
 
 async fn read_clock(mut connection: &AsyncPgConnection) -> Result<Timestamp, TransactionError> {
-    let row: ClockRow = ReadClock::default().get_result(&mut connection).await.map_err(failed)?;
+    let clock = ReadClock::default();
+    let read = trace::statement(ReadClock::FILE, clock.get_result(&mut connection));
+    let row: ClockRow = read.await.map_err(failed)?;
     Ok(row.0.0)
 }
 
@@ -294,7 +305,8 @@ pub(super) async fn read_claims(
 ) -> Result<(BTreeMap<ClaimId, Claim>, Timestamp), TransactionError> {
     let (tenants, consumers, epochs) = id_arrays(ids.iter().copied());
     let statement = ReadClaims { tenants, consumers, epochs, ..Default::default() };
-    let rows: Vec<ClaimRow> = statement.load(&mut connection).await.map_err(failed)?;
+    let read = trace::statement(ReadClaims::FILE, statement.load(&mut connection));
+    let rows: Vec<ClaimRow> = read.await.map_err(failed)?;
     let claims = into_claims(rows)?;
     let now = read_clock(connection).await?;
     Ok((claims.into_iter().map(|claim| (claim.id.clone(), claim)).collect(), now))
@@ -309,7 +321,7 @@ async fn read_entity(
     read.run(async move |c| {
         let statement =
             ReadEntity { tenant: key.tenant.as_str(), url: key.url.as_str(), ..Default::default() };
-        let rows: Vec<EntityRow> = statement.load(c).await?;
+        let rows: Vec<EntityRow> = trace::statement(ReadEntity::FILE, statement.load(c)).await?;
         let Some(row) = rows.into_iter().next() else {
             return Ok(None);
         };
@@ -329,7 +341,8 @@ async fn count_live_claims(
 ) -> Result<u32, TransactionError> {
     let limit = i64::from(most);
     let statement = CountLiveClaims { tenant: tenant.as_str(), limit, ..Default::default() };
-    let count: i64 = statement.get_result(connection).await.map_err(failed)?;
+    let read = trace::statement(CountLiveClaims::FILE, statement.get_result(connection));
+    let count: i64 = read.await.map_err(failed)?;
     // No more are counted than were asked for.
     Ok(u32::try_from(count).unwrap_or(most))
 }
@@ -382,7 +395,7 @@ async fn load_page(
             limit,
             ..Default::default()
         };
-        return page.load(c).await;
+        return trace::statement(ListClaimsOfEntity::FILE, page.load(c)).await;
     }
     if let Some(runner) = runner {
         let page = ListClaimsOfRunner {
@@ -396,7 +409,7 @@ async fn load_page(
             limit,
             ..Default::default()
         };
-        return page.load(c).await;
+        return trace::statement(ListClaimsOfRunner::FILE, page.load(c)).await;
     }
     if lapsed_only {
         let page = ListLapsedClaims {
@@ -407,7 +420,7 @@ async fn load_page(
             limit,
             ..Default::default()
         };
-        return page.load(c).await;
+        return trace::statement(ListLapsedClaims::FILE, page.load(c)).await;
     }
     let page = ListClaimsOfTenant {
         tenant,
@@ -417,5 +430,5 @@ async fn load_page(
         limit,
         ..Default::default()
     };
-    page.load(c).await
+    trace::statement(ListClaimsOfTenant::FILE, page.load(c)).await
 }

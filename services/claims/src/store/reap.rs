@@ -12,7 +12,7 @@ mod prune;
 mod scan;
 pub(crate) mod statements;
 
-use super::batch::{self, Held, Hooks, Outcome, decide_batch};
+use super::batch::{self, Decided, Held, Hooks, Outcome, decide_batch};
 use super::connect::{ConnectError, Database, STATEMENT_TIMEOUT, round_trip};
 use super::error::{TransactionError, is_lock_timeout};
 use crate::chain;
@@ -188,7 +188,7 @@ impl Reaper {
     ) -> Result<Result<Vec<Reaped>, TransactionError>, ReapError> {
         let connection = self.connect().await?;
         match decide_batch(&connection, commands, Held::Skip, &self.hooks).await {
-            Ok(outcomes) => {
+            Ok(Decided { outcomes, .. }) => {
                 self.connection = Some(connection);
                 Ok(Ok(outcomes.iter().map(reaped).collect()))
             }

@@ -19,7 +19,7 @@
 pub(crate) mod statements;
 
 use super::batch::write::EVENT_WRITERS_LOCK;
-use super::batch::{self, Held, Hooks, Outcome, decide_batch};
+use super::batch::{self, Decided, Held, Hooks, Outcome, decide_batch};
 use super::connect::Database;
 use super::error::TransactionError;
 use super::rows::claim_id;
@@ -238,11 +238,13 @@ async fn try_revoke(
     commands: &[&Command],
 ) -> Result<Result<(), Refused>, FenceBumpError> {
     match decide_batch(connection, commands, Held::Wait, &Hooks::default()).await {
-        Ok(outcomes) => Ok(outcomes.into_iter().try_for_each(|outcome| match outcome {
-            Outcome::Decided(Ok(_)) => Ok(()),
-            Outcome::Decided(Err(refusal)) => Err(refusal.into()),
-            Outcome::Skipped => Err("its entity is not there".into()),
-        })),
+        Ok(Decided { outcomes, .. }) => {
+            Ok(outcomes.into_iter().try_for_each(|outcome| match outcome {
+                Outcome::Decided(Ok(_)) => Ok(()),
+                Outcome::Decided(Err(refusal)) => Err(refusal.into()),
+                Outcome::Skipped => Err("its entity is not there".into()),
+            }))
+        }
         Err(error @ TransactionError::RolledBack(_)) => Ok(Err(error.into())),
         Err(error @ TransactionError::Damaged(_)) => {
             // The transaction is still open.

@@ -40,6 +40,8 @@ impl<'t> Pieces<'t> {
 
 /// A statement of ours.
 pub(crate) trait Statement: Query {
+    /// Its file.
+    const FILE: &'static str;
     /// Its text.
     const TEXT: &'static str;
 
@@ -86,9 +88,6 @@ macro_rules! statement {
         }
 
         impl $name<'_> {
-            /// The statement's file.
-            #[cfg(any(test, feature = "testing"))]
-            pub(crate) const FILE: &'static str = $file;
             /// The statement's text.
             pub(crate) const SQL: &'static str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/", $file));
         }
@@ -103,6 +102,7 @@ macro_rules! statement {
         }
 
         impl $crate::store::statement::Statement for $name<'_> {
+            const FILE: &'static str = $file;
             const TEXT: &'static str = Self::SQL;
 
             fn walk<'b>(

@@ -329,8 +329,8 @@ statement! {
 pub(crate) struct RenewRunning<'a>(pub(crate) RenewLeases<'a>);
 
 impl RenewRunning<'_> {
-    #[cfg(any(test, feature = "testing"))]
-    const FILE: &'static str = "renew_running.sql";
+    /// The statement's file.
+    pub(crate) const FILE: &'static str = "renew_running.sql";
     const SQL: &'static str =
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/renew_running.sql"));
 }

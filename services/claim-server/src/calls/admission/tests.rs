@@ -72,7 +72,7 @@ fn answer(
 
 #[test]
 fn a_mint_that_may_not_come_in_is_told_to_come_back_and_nothing_else_is_refused() {
-    let admission = Admission::new(FULL, Drain::default());
+    let admission = Admission::new(FULL, Drain::default(), Metrics::default());
     let refused = answer(&admission, MINT, "noisy", &seen()).unwrap();
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert_eq!(refused.get_details_error_info().unwrap().reason, "OVERLOADED");
@@ -86,7 +86,7 @@ fn a_mint_that_may_not_come_in_is_told_to_come_back_and_nothing_else_is_refused(
 
 #[test]
 fn another_tenants_mint_comes_in_on_the_same_connection() {
-    let admission = Admission::new(FULL, Drain::default());
+    let admission = Admission::new(FULL, Drain::default(), Metrics::default());
     let connection = seen();
     assert!(answer(&admission, MINT, "quiet", &connection).is_none());
     assert!(answer(&admission, MINT, "noisy", &connection).is_some());
@@ -94,7 +94,7 @@ fn another_tenants_mint_comes_in_on_the_same_connection() {
 
 #[test]
 fn on_a_connection_where_nothing_was_refused_nobody_learns_of_another_tenant() {
-    let admission = Admission::new(FULL, Drain::default());
+    let admission = Admission::new(FULL, Drain::default(), Metrics::default());
     let connection = Connection::default();
     assert!(!admission.asks(&request(MINT, ()), &connection));
     assert!(answer(&admission, MINT, "noisy", &connection).is_none());
@@ -106,7 +106,8 @@ fn on_a_connection_where_nothing_was_refused_nobody_learns_of_another_tenant() {
 
 #[test]
 fn a_mint_comes_in_while_there_is_room() {
-    let admission = Admission::new(Busy { mints: false, quota: None }, Drain::default());
+    let admission =
+        Admission::new(Busy { mints: false, quota: None }, Drain::default(), Metrics::default());
     assert!(answer(&admission, MINT, "noisy", &seen()).is_none());
 }
 
@@ -114,7 +115,7 @@ fn a_mint_comes_in_while_there_is_room() {
 fn a_draining_server_says_so_even_if_it_has_too_much_to_do() {
     let drain = Drain::default();
     drain.begin();
-    let admission = Admission::new(FULL, drain);
+    let admission = Admission::new(FULL, drain, Metrics::default());
     assert!(!admission.asks(&request(MINT, ()), &seen()));
 }
 
@@ -124,7 +125,7 @@ fn a_call_beyond_the_quota_is_told_when_and_calls_of_another_kind_come_in() {
     connection.memory(&HeaderMap::new()).exceeded(&noisy());
     for wait in [Duration::from_millis(3), Duration::from_millis(700), Duration::from_secs(3600)] {
         let gate = Busy { mints: true, quota: Some(wait) };
-        let admission = Admission::new(gate, Drain::default());
+        let admission = Admission::new(gate, Drain::default(), Metrics::default());
         let refused = answer(&admission, MINT, "noisy", &connection).unwrap();
         assert_eq!(refused.code(), Code::ResourceExhausted);
         assert_eq!(refused.get_details_error_info().unwrap().reason, "QUOTA_EXCEEDED");
@@ -155,7 +156,7 @@ impl HttpBody for Sent {
 
 /// A request that is asked whose it is.
 fn asking(sent: mpsc::UnboundedReceiver<Bytes>) -> Asking<Sent> {
-    let admission = Admission::new(FULL, Drain::default());
+    let admission = Admission::new(FULL, Drain::default(), Metrics::default());
     Asking::new(request(MINT, Sent(sent)), admission, seen())
 }
 

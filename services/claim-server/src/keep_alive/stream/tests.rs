@@ -34,7 +34,8 @@ fn waiting(
         database_away,
         under_way: FuturesUnordered::new(),
         end: None,
-        log: StreamLog::of("KeepAlive"),
+        metrics: Metrics::default(),
+        log: StreamLog::of("KeepAlive", Method::KeepAlive, &Metrics::default()),
     }
 }
 

@@ -7,11 +7,12 @@ use crate::domain::{
 };
 use crate::store::error::TransactionError;
 use crate::store::rows::{self, ClaimRow, EntityRow, LeaseRow, Time};
-use crate::store::statement::Patient;
+use crate::store::statement::{Patient, Statement};
 use crate::store::statements::{
     LockClaims, LockEntities, LockEntitiesOfClaims, LockLeases, ReadClaims, ReadClock,
     ReadConsumerEpochs, ReadMarks, ReadRequestedClaims, SupersededClaims,
 };
+use crate::store::trace;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -143,7 +144,9 @@ pub(super) async fn load(
         let (tenants, urls) = key_arrays(killed);
         let statement = SupersededClaims { tenants, urls, ..Default::default() };
         let found: Vec<(String, String, i64)> =
-            pipelined(statement.load(&mut &*connection)).await?.map_err(before_commit)?;
+            pipelined(trace::statement(SupersededClaims::FILE, statement.load(&mut &*connection)))
+                .await?
+                .map_err(before_commit)?;
         for (tenant, consumer, epoch) in &found {
             owned.insert(rows::claim_id(tenant, consumer, *epoch)?);
         }
@@ -173,7 +176,7 @@ async fn lock_entities(
     held: Held,
 ) -> Result<Entities, TransactionError> {
     let mut c = connection;
-    let begin = c.batch_execute("BEGIN");
+    let begin = trace::statement("BEGIN", c.batch_execute("BEGIN"));
     let by_name = async {
         if named.entities.is_empty() {
             return Ok(vec![]);
@@ -181,8 +184,14 @@ async fn lock_entities(
         let (tenants, urls) = key_arrays(&named.entities);
         let statement = LockEntities { tenants, urls, ..Default::default() };
         match held {
-            Held::Skip => statement.load::<NamedRow>(&mut &*connection).await,
-            Held::Wait => Patient(statement).load(&mut &*connection).await,
+            Held::Skip => {
+                trace::statement(LockEntities::FILE, statement.load::<NamedRow>(&mut &*connection))
+                    .await
+            }
+            Held::Wait => {
+                trace::statement(LockEntities::FILE, Patient(statement).load(&mut &*connection))
+                    .await
+            }
         }
     };
     let by_claim = async {
@@ -192,8 +201,20 @@ async fn lock_entities(
         let (tenants, consumers, epochs) = id_arrays(named.claims.iter().copied());
         let statement = LockEntitiesOfClaims { tenants, consumers, epochs, ..Default::default() };
         match held {
-            Held::Skip => statement.load::<ClaimedRow>(&mut &*connection).await,
-            Held::Wait => Patient(statement).load(&mut &*connection).await,
+            Held::Skip => {
+                trace::statement(
+                    LockEntitiesOfClaims::FILE,
+                    statement.load::<ClaimedRow>(&mut &*connection),
+                )
+                .await
+            }
+            Held::Wait => {
+                trace::statement(
+                    LockEntitiesOfClaims::FILE,
+                    Patient(statement).load(&mut &*connection),
+                )
+                .await
+            }
         }
     };
     let (begun, by_name, by_claim) =
@@ -236,7 +257,7 @@ async fn read_world(
             return Ok(vec![]);
         }
         let statement = LockClaims { tenants, consumers, epochs, ..Default::default() };
-        statement.load::<ClaimRow>(&mut &*connection).await
+        trace::statement(LockClaims::FILE, statement.load::<ClaimRow>(&mut &*connection)).await
     };
     let leases = async {
         let (tenants, consumers, epochs) = id_arrays(&owned);
@@ -244,7 +265,7 @@ async fn read_world(
             return Ok(vec![]);
         }
         let statement = LockLeases { tenants, consumers, epochs, ..Default::default() };
-        statement.load::<LeaseRow>(&mut &*connection).await
+        trace::statement(LockLeases::FILE, statement.load::<LeaseRow>(&mut &*connection)).await
     };
     let others = async {
         let (tenants, consumers, epochs) = id_arrays(named.given.difference(&owned));
@@ -252,7 +273,7 @@ async fn read_world(
             return Ok(vec![]);
         }
         let statement = ReadClaims { tenants, consumers, epochs, ..Default::default() };
-        statement.load::<ClaimRow>(&mut &*connection).await
+        trace::statement(ReadClaims::FILE, statement.load::<ClaimRow>(&mut &*connection)).await
     };
     let requested = async {
         if named.requests.is_empty() {
@@ -265,7 +286,8 @@ async fn read_world(
             request_ids: named.requests.iter().map(|request| request.3).collect(),
             ..Default::default()
         };
-        statement.load::<ClaimRow>(&mut &*connection).await
+        trace::statement(ReadRequestedClaims::FILE, statement.load::<ClaimRow>(&mut &*connection))
+            .await
     };
     let marks = async {
         if named.marks.is_empty() {
@@ -277,7 +299,11 @@ async fn read_world(
             authorities: named.marks.iter().map(|(_, authority)| authority.as_str()).collect(),
             ..Default::default()
         };
-        statement.load::<(String, String, String, i64)>(&mut &*connection).await
+        trace::statement(
+            ReadMarks::FILE,
+            statement.load::<(String, String, String, i64)>(&mut &*connection),
+        )
+        .await
     };
     let consumer_epochs = async {
         if named.consumers.is_empty() {
@@ -285,11 +311,15 @@ async fn read_world(
         }
         let (tenants, consumers) = named.consumers.iter().copied().unzip();
         let statement = ReadConsumerEpochs { tenants, consumers, ..Default::default() };
-        statement.load::<(String, String, i64)>(&mut &*connection).await
+        trace::statement(
+            ReadConsumerEpochs::FILE,
+            statement.load::<(String, String, i64)>(&mut &*connection),
+        )
+        .await
     };
     // Last of all, so that the time is read when all locks are held.
     let clock = ReadClock::default();
-    let clock = clock.get_result::<ClockRow>(&mut &*connection);
+    let clock = trace::statement(ReadClock::FILE, clock.get_result::<ClockRow>(&mut &*connection));
 
     let (claims, leases, others, requested, marks, consumer_epochs, clock) = pipelined(async {
         tokio::join!(biased; claims, leases, others, requested, marks, consumer_epochs, clock)

@@ -6,10 +6,12 @@ use crate::domain::{Claim, ClaimId, Entity, EntityKey, Epoch, Timestamp, World};
 use crate::store::connect::round_trip;
 use crate::store::error::{TransactionError, is_disconnect};
 use crate::store::rows::{Time, acks_to_json, ttl_millis};
+use crate::store::statement::Statement;
 use crate::store::statements::{
     DeleteLeases, InsertClaims, InsertEntities, RaiseEpochs, UpdateClaims, UpdateEntities,
     WriteEvents, WriteLeases,
 };
+use crate::store::trace::{boxed_statement, statement};
 use diesel::result::Error as DieselError;
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::future::{BoxFuture, join_all};
@@ -32,7 +34,7 @@ pub(super) async fn write_and_commit(
     let pipeline = async {
         let mut c = connection;
         let writes = join_all(net.writes(connection, events, now));
-        let commit = c.batch_execute("COMMIT");
+        let commit = statement("COMMIT", c.batch_execute("COMMIT"));
         tokio::join!(biased; writes, commit)
     };
     let (writes, committed) = round_trip(true, tokio::task::unconstrained(pipeline)).await?;
@@ -125,31 +127,52 @@ impl<'w> NetChanges<'w> {
         let mut c = connection;
         let mut sent = Vec::new();
         if !self.new_entities.is_empty() {
-            sent.push(insert_entities(&self.new_entities).execute(&mut c));
+            sent.push(boxed_statement(
+                InsertEntities::FILE,
+                insert_entities(&self.new_entities).execute(&mut c),
+            ));
         }
         if !self.updated.is_empty() {
-            sent.push(update_claims(&self.updated).execute(&mut c));
+            sent.push(boxed_statement(
+                UpdateClaims::FILE,
+                update_claims(&self.updated).execute(&mut c),
+            ));
         }
         if !self.inserted.is_empty() {
-            sent.push(insert_claims(&self.inserted).execute(&mut c));
+            sent.push(boxed_statement(
+                InsertClaims::FILE,
+                insert_claims(&self.inserted).execute(&mut c),
+            ));
         }
         if !self.lease_gone.is_empty() {
             let (tenants, consumers, epochs) =
                 super::load::id_arrays(self.lease_gone.iter().copied());
-            let statement = DeleteLeases { tenants, consumers, epochs, ..Default::default() };
-            sent.push(statement.execute(&mut c));
+            let leases = DeleteLeases { tenants, consumers, epochs, ..Default::default() };
+            sent.push(boxed_statement(DeleteLeases::FILE, leases.execute(&mut c)));
         }
         if !self.leases.is_empty() {
-            sent.push(write_leases(&self.leases).execute(&mut c));
+            sent.push(boxed_statement(
+                WriteLeases::FILE,
+                write_leases(&self.leases).execute(&mut c),
+            ));
         }
         if !self.entities.is_empty() {
-            sent.push(update_entities(&self.entities).execute(&mut c));
+            sent.push(boxed_statement(
+                UpdateEntities::FILE,
+                update_entities(&self.entities).execute(&mut c),
+            ));
         }
         if !self.marks.is_empty() {
-            sent.push(raise_epochs(&self.marks).execute(&mut c));
+            sent.push(boxed_statement(
+                RaiseEpochs::FILE,
+                raise_epochs(&self.marks).execute(&mut c),
+            ));
         }
         if !events.is_empty() {
-            sent.push(write_events(events, now).execute(&mut c));
+            sent.push(boxed_statement(
+                WriteEvents::FILE,
+                write_events(events, now).execute(&mut c),
+            ));
         }
         sent
     }

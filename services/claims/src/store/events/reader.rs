@@ -11,6 +11,7 @@ use super::page::{Page, read_page};
 use crate::chain;
 use crate::store::connect::{ConnectError, Database};
 use crate::store::error::TransactionError;
+use crate::store::metrics::{Place, StoreMetrics};
 use diesel_async::AsyncPgConnection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub(super) struct Reader {
     pub(super) feed: Arc<Feed>,
     /// Between two looks at an idle history.
     pub(super) poll_interval: Duration,
+    pub(super) metrics: StoreMetrics,
 }
 
 /// Starts a reader on the current runtime.
@@ -62,6 +64,7 @@ enum Failure {
 /// A connection, and up to where the history was looked at on it, when.
 struct Session {
     connection: AsyncPgConnection,
+    place: Place,
     looked_at: Option<(Sequence, Instant)>,
 }
 
@@ -78,8 +81,17 @@ impl Reader {
         let mut pulse = Pulse::new(&self.feed);
         while !self.feed.end_if_unheard() {
             match self.turn(&mut session, &mut pulse).await {
-                Ok(()) => sleep(self.poll_interval).await,
+                Ok(()) => {
+                    if let Some(Session { place, .. }) = &mut session {
+                        place.is_used(false);
+                    }
+                    sleep(self.poll_interval).await;
+                }
                 Err(error) => {
+                    match &error {
+                        Failure::Connect(_) => self.metrics.not_connected(),
+                        Failure::Read(error) => self.metrics.failed(error),
+                    }
                     session = None;
                     pulse.failed(&error);
                     sleep(RETRY_PAUSE).await;
@@ -96,9 +108,10 @@ impl Reader {
                 let connect = self.database.connect(&self.application_name);
                 // No sign of life yet: a database may take connections and read nothing.
                 let connection = pulse.during(connect).await?;
-                held.insert(Session { connection, looked_at: None })
+                held.insert(Session { connection, place: self.metrics.place(), looked_at: None })
             }
         };
+        session.place.is_used(true);
         let bounds = pulse.of(read_bounds(&session.connection)).await?;
         if session.has_seen(bounds.drawn) {
             return Ok(());

@@ -8,8 +8,9 @@ use crate::store::error::{Damaged, StoreError, TransactionError, is_disconnect, 
 use crate::store::lane::{Service, Session};
 use crate::store::reads::read_claims;
 use crate::store::rows::{Time, from_millis, ttl_millis};
-use crate::store::statement::Patient;
+use crate::store::statement::{Patient, Statement};
 use crate::store::statements::{RenewLeases, RenewRunning};
+use crate::store::trace;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,7 @@ pub(super) async fn renew<S: Service>(
         // What was renewed is renewed; the others are looked at again, each alone.
         Err(error) if patience == Patience::Skip => {
             tracing::warn!(error = %chain(&error), "refused heartbeats could not be looked at");
+            session.metrics().failed(&error);
             session.discard();
             Ok(verdicts)
         }
@@ -67,6 +69,7 @@ pub(super) async fn renew<S: Service>(
 }
 
 pub(super) fn failed(session: &mut Session, error: &TransactionError, what: &str) -> Failed {
+    session.metrics().failed(error);
     let may_retry = match error {
         TransactionError::RolledBack(cause) => {
             if is_disconnect(cause) {
@@ -101,7 +104,11 @@ async fn renew_running(
 ) -> Result<(), TransactionError> {
     let all: Vec<usize> = (0..asked.len()).collect();
     let statement = RenewRunning(statement(asked, &all));
-    let rows = round_trip(false, statement.load::<RenewalRow>(&mut c)).await?;
+    let rows = round_trip(
+        false,
+        trace::statement(RenewRunning::FILE, statement.load::<RenewalRow>(&mut c)),
+    )
+    .await?;
     enter(rows.map_err(TransactionError::RolledBack)?, &all, verdicts)
 }
 
@@ -118,8 +125,21 @@ async fn renew_lapsed(
     }
     let statement = statement(asked, &left);
     let rows = match patience {
-        Patience::Skip => round_trip(false, statement.load::<RenewalRow>(&mut c)).await?,
-        Patience::Wait => round_trip(false, Patient(statement).load::<RenewalRow>(&mut c)).await?,
+        Patience::Skip => {
+            round_trip(
+                false,
+                trace::statement(RenewLeases::FILE, statement.load::<RenewalRow>(&mut c)),
+            )
+            .await?
+        }
+        Patience::Wait => {
+            let patient = Patient(statement);
+            round_trip(
+                false,
+                trace::statement(RenewLeases::FILE, patient.load::<RenewalRow>(&mut c)),
+            )
+            .await?
+        }
     };
     enter(rows.map_err(TransactionError::RolledBack)?, &left, verdicts)
 }

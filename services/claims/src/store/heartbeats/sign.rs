@@ -6,7 +6,9 @@ use crate::store::connect::round_trip;
 use crate::store::error::{StoreError, TransactionError};
 use crate::store::lane::{Service, Session};
 use crate::store::rows::{from_millis, millis};
+use crate::store::statement::Statement;
 use crate::store::statements::SignLiveness;
+use crate::store::trace;
 use diesel_async::RunQueryDsl;
 use std::time::Duration;
 
@@ -31,8 +33,9 @@ pub(super) async fn sign<S: Service>(
     // A connection that went stale while idle is replaced once; signing twice does no harm.
     for tries_left in [1, 0] {
         let mut c = session.get(service).await.map_err(Failed::For)?;
-        let signed =
-            round_trip(false, statement.clone().get_result::<(Option<i64>, bool)>(&mut c)).await;
+        let asked = statement.clone();
+        let asked = asked.get_result::<(Option<i64>, bool)>(&mut c);
+        let signed = round_trip(false, trace::statement(SignLiveness::FILE, asked)).await;
         let error = match signed.and_then(|result| result.map_err(TransactionError::RolledBack)) {
             Ok((found, resumed)) => {
                 return Ok(Reply::Signed(Signature {

@@ -57,6 +57,11 @@ impl<Tenant: Clone + Eq + Hash, Call> Fair<Tenant, Call> {
         self.len == 0
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Whether there is room for another call of this tenant.
     pub(super) fn has_room(&self, tenant: &Tenant) -> bool {
         self.len_of(tenant) < (self.bound - self.len.min(self.bound)).saturating_mul(SHARE)

@@ -7,10 +7,13 @@ mod shared;
 use crate::domain::TenantId;
 use crate::store::error::StoreError;
 use crate::store::lane::weights::Weights;
+use crate::store::metrics::LaneMetrics;
+use crate::store::trace;
 use shared::{Comes, Shared};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 pub(crate) use inbox::{Inbox, Waiting};
 
@@ -31,6 +34,8 @@ pub(crate) struct Call<Ask, Answer> {
     pub(crate) ask: Ask,
     /// How often it has been tried in vain.
     tries: usize,
+    /// From its joining to its answer; none where nobody collects traces.
+    span: Span,
     reply: oneshot::Sender<Result<Answer, StoreError>>,
 }
 
@@ -38,6 +43,11 @@ impl<Ask, Answer> Call<Ask, Answer> {
     /// Whether the caller still waits.
     pub(crate) fn is_wanted(&self) -> bool {
         !self.reply.is_closed()
+    }
+
+    /// Its span.
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
     }
 
     /// Answers the caller, if it still waits.
@@ -62,6 +72,8 @@ impl<Ask, Answer> Clone for Queue<Ask, Answer> {
 /// Held by all ways into a queue; when the last is gone, no more calls will come.
 #[derive(Debug)]
 struct Door<Ask, Answer> {
+    /// The kind of its lanes.
+    kind: &'static str,
     shared: Arc<Shared<Ask, Answer>>,
 }
 
@@ -73,10 +85,15 @@ impl<Ask, Answer> Drop for Door<Ask, Answer> {
 
 impl<Ask: OfTenant, Answer> Queue<Ask, Answer> {
     /// A queue in which at most `bound` calls wait, and tenants take turns by these weights.
-    pub(crate) fn bounded(bound: usize, weights: &Weights) -> (Self, Waiting<Ask, Answer>) {
-        let shared = Arc::new(Shared::bounded(bound, weights));
-        let inbox = Inbox::of(&shared);
-        (Self { door: Arc::new(Door { shared }) }, Arc::new(inbox))
+    pub(crate) fn bounded(
+        bound: usize,
+        weights: &Weights,
+        metrics: LaneMetrics,
+    ) -> (Self, Waiting<Ask, Answer>) {
+        let shared = Arc::new(Shared::bounded(bound, weights, metrics.depth.clone()));
+        let kind = metrics.kind;
+        let inbox = Inbox::of(&shared, metrics);
+        (Self { door: Arc::new(Door { kind, shared }) }, Arc::new(inbox))
     }
 
     /// Whether a call of this tenant that can come later would be refused now: the tenant has no
@@ -97,7 +114,8 @@ impl<Ask: OfTenant, Answer> Queue<Ask, Answer> {
 
     async fn joined(&self, ask: Ask, comes: Comes) -> Result<Answer, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.door.shared.join(Call { ask, tries: 0, reply }, comes);
+        let span = trace::waiting(self.door.kind);
+        self.door.shared.join(Call { ask, tries: 0, span, reply }, comes);
         // A lane that died without an answer has logged why.
         answer.await.unwrap_or(Err(StoreError::Internal))
     }

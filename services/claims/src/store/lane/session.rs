@@ -4,6 +4,7 @@ use super::Service;
 use crate::chain;
 use crate::store::connect::{ConnectError, Database, ROUND_TRIP_TIMEOUT, round_trip};
 use crate::store::error::StoreError;
+use crate::store::metrics::{LaneMetrics, Place, StoreMetrics};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +23,7 @@ pub(crate) struct Session {
     application_name: String,
     /// Where the lanes of this kind are counted that have a connection.
     connected: Arc<AtomicUsize>,
+    metrics: StoreMetrics,
     open: Option<Open>,
     failed_at: Option<Instant>,
     /// The connection was opened for the batch in hand.
@@ -35,12 +37,14 @@ struct Open {
     uses: u64,
     planned_at: Instant,
     connected: Arc<AtomicUsize>,
+    place: Place,
 }
 
 impl Open {
-    fn new(connection: AsyncPgConnection, connected: &Arc<AtomicUsize>) -> Self {
+    fn new(connection: AsyncPgConnection, connected: &Arc<AtomicUsize>, place: Place) -> Self {
         connected.fetch_add(1, Ordering::AcqRel);
-        Self { connection, uses: 0, planned_at: Instant::now(), connected: connected.clone() }
+        let (uses, planned_at, connected) = (0, Instant::now(), connected.clone());
+        Self { connection, uses, planned_at, connected, place }
     }
 
     /// A plan is kept for as long as its connection, and one that was made on empty tables may
@@ -70,8 +74,16 @@ impl Session {
         database: Database,
         application_name: String,
         connected: Arc<AtomicUsize>,
+        metrics: &LaneMetrics,
     ) -> Self {
-        Self { database, application_name, connected, open: None, failed_at: None, fresh: false }
+        let metrics = metrics.store.clone();
+        let (open, failed_at, fresh) = (None, None, false);
+        Self { database, application_name, connected, metrics, open, failed_at, fresh }
+    }
+
+    /// Where its work is counted.
+    pub(crate) fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -88,10 +100,11 @@ impl Session {
                 if self.failed_at.take().is_some() {
                     tracing::info!(lane = S::KIND, "{} lane is connected again", S::KIND);
                 }
-                self.open = Some(Open::new(connection, &self.connected));
+                self.open = Some(Open::new(connection, &self.connected, self.metrics.place()));
                 Ok(())
             }
             Err(error) => {
+                self.metrics.not_connected();
                 if self.failed_at.replace(Instant::now()).is_none() {
                     tracing::error!(lane = S::KIND, error = %chain(&error), "{} lane cannot connect", S::KIND);
                 }
@@ -120,8 +133,16 @@ impl Session {
             self.fresh = true;
         }
         let open = self.open.as_mut().ok_or(StoreError::Unavailable)?;
+        open.place.is_used(true);
         open.plan_anew().await;
         Ok(&open.connection)
+    }
+
+    /// Nobody works on the connection any more.
+    pub(super) fn rest(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.place.is_used(false);
+        }
     }
 
     /// Drops a connection that failed.

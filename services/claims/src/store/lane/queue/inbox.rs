@@ -1,8 +1,9 @@
 //! The lanes' end of a queue.
 
 use super::Call;
-use super::shared::Shared;
+use super::shared::{Joined, Shared};
 use crate::store::error::StoreError;
+use crate::store::metrics::LaneMetrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -21,6 +22,7 @@ pub(crate) struct Inbox<Ask, Answer> {
     turn: Mutex<()>,
     /// How many lanes have a connection.
     connected: Arc<AtomicUsize>,
+    metrics: LaneMetrics,
 }
 
 impl<Ask, Answer> Drop for Inbox<Ask, Answer> {
@@ -29,20 +31,21 @@ impl<Ask, Answer> Drop for Inbox<Ask, Answer> {
         state.is_served = false;
         let left = state.take(usize::MAX, Instant::now());
         drop(state);
-        for call in left {
-            call.answer(Err(StoreError::Unavailable));
+        for joined in left {
+            joined.call.answer(Err(StoreError::Unavailable));
         }
     }
 }
 
 impl<Ask, Answer> Inbox<Ask, Answer> {
     /// Of a queue that nobody serves yet.
-    pub(super) fn of(shared: &Arc<Shared<Ask, Answer>>) -> Self {
+    pub(super) fn of(shared: &Arc<Shared<Ask, Answer>>, metrics: LaneMetrics) -> Self {
         Self {
             shared: Arc::clone(shared),
             taking: Mutex::default(),
             turn: Mutex::default(),
             connected: Arc::default(),
+            metrics,
         }
     }
 
@@ -51,12 +54,23 @@ impl<Ask, Answer> Inbox<Ask, Answer> {
     pub(in crate::store::lane) async fn take(&self, most: usize) -> Vec<Call<Ask, Answer>> {
         let _taking = self.taking.lock().await;
         while self.shared.wait().await {
-            let taken = self.shared.lock().take(most, Instant::now());
+            let now = Instant::now();
+            let taken = self.shared.lock().take(most, now);
             if !taken.is_empty() {
-                return taken;
+                return taken.into_iter().map(|joined| self.waited(joined, now)).collect();
             }
         }
         Vec::new()
+    }
+
+    /// A call whose turn has come.
+    fn waited(&self, joined: Joined<Ask, Answer>, now: Instant) -> Call<Ask, Answer> {
+        let waited = now.saturating_duration_since(joined.at).as_secs_f64();
+        self.metrics.wait.observe(waited);
+        if !joined.call.span().is_disabled() {
+            joined.call.span().record("waited_ms", waited * 1000.0);
+        }
+        joined.call
     }
 
     /// Waits until a call waits, and leaves it there. False means that no more will come.
@@ -80,9 +94,14 @@ impl<Ask, Answer> Inbox<Ask, Answer> {
         }
         let left = state.take(usize::MAX, Instant::now());
         drop(state);
-        for call in left {
-            call.answer(Err(StoreError::Unavailable));
+        for joined in left {
+            joined.call.answer(Err(StoreError::Unavailable));
         }
+    }
+
+    /// What is counted here.
+    pub(in crate::store::lane) fn metrics(&self) -> &LaneMetrics {
+        &self.metrics
     }
 
     /// Where lanes are counted that have a connection.

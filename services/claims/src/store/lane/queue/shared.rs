@@ -6,6 +6,8 @@ use crate::store::error::StoreError;
 use crate::store::lane::fair::Fair;
 use crate::store::lane::standing::Standing;
 use crate::store::lane::weights::Weights;
+use crate::store::metrics::signed;
+use prometheus_client::metrics::gauge::Gauge;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -35,6 +37,8 @@ pub(super) struct State<Ask, Answer> {
     /// Calls that have been taken, ever.
     taken: u64,
     pub(super) standing: Standing,
+    /// How many wait, for whoever looks from outside.
+    depth: Gauge,
     /// There is a way in.
     is_open: bool,
     /// There are lanes.
@@ -44,20 +48,21 @@ pub(super) struct State<Ask, Answer> {
 /// A call that waits.
 #[derive(Debug)]
 pub(super) struct Joined<Ask, Answer> {
-    call: Call<Ask, Answer>,
-    at: Instant,
+    pub(super) call: Call<Ask, Answer>,
+    pub(super) at: Instant,
     /// How many had been taken when it joined.
     taken_before: u64,
 }
 
 impl<Ask, Answer> Shared<Ask, Answer> {
     /// Nobody waits yet, and at most so many will.
-    pub(super) fn bounded(bound: usize, weights: &Weights) -> Self {
+    pub(super) fn bounded(bound: usize, weights: &Weights, depth: Gauge) -> Self {
         let state = State {
             calls: Fair::bounded(bound),
             weights: weights.clone(),
             taken: 0,
             standing: Standing::new(Instant::now()),
+            depth,
             is_open: true,
             is_served: true,
         };
@@ -112,6 +117,7 @@ impl<Ask: OfTenant, Answer> Shared<Ask, Answer> {
             let taken_before = state.taken;
             let weight = state.weights.of(tenant.as_ref());
             state.calls.push(tenant, weight, Joined { call, at: now, taken_before });
+            state.depth.set(signed(state.calls.len()));
             drop(state);
             if is_first {
                 self.arrived.notify_one();
@@ -131,8 +137,9 @@ impl<Ask, Answer> State<Ask, Answer> {
     }
 
     /// Takes the calls whose turn it is, at most so many.
-    pub(super) fn take(&mut self, most: usize, now: Instant) -> Vec<Call<Ask, Answer>> {
+    pub(super) fn take(&mut self, most: usize, now: Instant) -> Vec<Joined<Ask, Answer>> {
         let taken = self.calls.take(most);
+        self.depth.set(signed(self.calls.len()));
         if self.calls.is_empty() {
             self.standing.is_empty(now);
         }
@@ -141,6 +148,6 @@ impl<Ask, Answer> State<Ask, Answer> {
             self.standing.taken(first.at, self.taken - first.taken_before, now);
         }
         self.taken += u64::try_from(taken.len()).unwrap_or(u64::MAX);
-        taken.into_iter().map(|joined| joined.call).collect()
+        taken
     }
 }

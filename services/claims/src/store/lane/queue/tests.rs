@@ -1,7 +1,10 @@
 use super::super::standing::NEWCOMERS_MAX;
 use super::*;
+use crate::store::metrics::StoreMetrics;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use std::time::Duration;
 
 const BOUND: usize = 4_096;
@@ -21,6 +24,10 @@ impl OfTenant for Ask {
     fn tenant(&self) -> Option<&TenantId> {
         Some(&self.tenant)
     }
+}
+
+fn metrics() -> LaneMetrics {
+    StoreMetrics::default().of_lanes("test")
 }
 
 fn tenant(name: &str) -> TenantId {
@@ -76,7 +83,7 @@ async fn serve(waiting: &Waiting<Ask, usize>, count: usize) {
 
 #[tokio::test]
 async fn a_burst_on_an_idle_queue_is_not_refused() {
-    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default());
+    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default(), metrics());
     age(&queue, Duration::from_secs(3600));
     let calls = newcomers(&queue, MANY);
     serve(&waiting, MANY).await;
@@ -86,7 +93,7 @@ async fn a_burst_on_an_idle_queue_is_not_refused() {
 
 #[tokio::test]
 async fn a_standing_queue_refuses_newcomers_and_serves_those_it_has() {
-    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default());
+    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default(), metrics());
     let calls = newcomers(&queue, MANY);
     age(&queue, Duration::from_secs(60));
     assert!(is_refused(&queue, "a").await);
@@ -99,7 +106,7 @@ async fn a_standing_queue_refuses_newcomers_and_serves_those_it_has() {
 
 #[tokio::test]
 async fn newcomers_leave_room_for_those_who_have_something() {
-    let (queue, _waiting) = Queue::bounded(BOUND, &Weights::default());
+    let (queue, _waiting) = Queue::bounded(BOUND, &Weights::default(), metrics());
     let _calls = newcomers(&queue, NEWCOMERS_MAX);
     assert!(is_refused(&queue, "a").await);
     let _holder = joined(&queue, ask("a", 0));
@@ -107,7 +114,7 @@ async fn newcomers_leave_room_for_those_who_have_something() {
 
 #[tokio::test]
 async fn a_tenant_that_floods_is_refused_and_another_is_served_next() {
-    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default());
+    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default(), metrics());
     let _flood = newcomers(&queue, MANY);
     age(&queue, Duration::from_secs(60));
     assert!(is_refused(&queue, "a").await);
@@ -125,7 +132,7 @@ async fn a_tenant_that_floods_is_refused_and_another_is_served_next() {
 #[tokio::test]
 async fn a_tenant_gets_as_much_of_each_batch_as_it_weighs_and_news_of_that_count_while_it_waits() {
     let weights = Weights::default();
-    let (queue, waiting) = Queue::bounded(BOUND, &weights);
+    let (queue, waiting) = Queue::bounded(BOUND, &weights, metrics());
     let join = |of: &str, count| -> Vec<Waits> {
         (0..count).map(|number| joined(&queue, ask(of, number))).collect()
     };
@@ -142,7 +149,7 @@ async fn a_tenant_gets_as_much_of_each_batch_as_it_weighs_and_news_of_that_count
 
 #[tokio::test]
 async fn whoever_fills_the_queue_with_what_cannot_come_later_leaves_room_for_others() {
-    let (queue, _waiting) = Queue::bounded(90, &Weights::default());
+    let (queue, _waiting) = Queue::bounded(90, &Weights::default(), metrics());
     let flood: Vec<Waits> = (0..80).map(|number| joined(&queue, ask("a", number))).collect();
     let beyond = queue.call(ask("a", 80)).now_or_never();
     assert!(matches!(beyond, Some(Err(StoreError::Overloaded))), "{beyond:?}");
@@ -152,7 +159,7 @@ async fn whoever_fills_the_queue_with_what_cannot_come_later_leaves_room_for_oth
 
 #[tokio::test]
 async fn each_tenants_pace_is_that_of_the_lanes_and_not_of_its_own_line() {
-    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default());
+    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default(), metrics());
     let flood = newcomers(&queue, MANY);
     let _quiet = joined(&queue, ask("b", 0));
     serve(&waiting, MANY + 1).await;
@@ -163,7 +170,7 @@ async fn each_tenants_pace_is_that_of_the_lanes_and_not_of_its_own_line() {
 
 #[tokio::test]
 async fn a_queue_without_lanes_refuses_and_tells_those_who_wait() {
-    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default());
+    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default(), metrics());
     let waits = joined(&queue, ask("a", 0));
     drop(waiting);
     assert!(matches!(waits.await, Err(StoreError::Unavailable)));
@@ -172,7 +179,7 @@ async fn a_queue_without_lanes_refuses_and_tells_those_who_wait() {
 
 #[tokio::test]
 async fn lanes_are_told_when_no_more_calls_will_come_and_serve_what_is_left() {
-    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default());
+    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default(), metrics());
     let back = queue.way_back();
     let waits = joined(&queue, ask("a", 0));
     drop((waits, queue));
@@ -187,7 +194,7 @@ async fn lanes_are_told_when_no_more_calls_will_come_and_serve_what_is_left() {
 
 #[tokio::test]
 async fn a_lane_that_waits_is_woken_by_the_first_call_and_by_the_end() {
-    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default());
+    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default(), metrics());
     let lane = tokio::spawn({
         let waiting = waiting.clone();
         async move {
@@ -200,4 +207,25 @@ async fn a_lane_that_waits_is_woken_by_the_first_call_and_by_the_end() {
     tokio::task::yield_now().await;
     drop((waits, queue));
     assert_eq!(lane.await.unwrap(), (1, 0));
+}
+
+/// How many calls were taken, by the histogram of their waits.
+fn waited(metrics: &LaneMetrics) -> u64 {
+    let mut registry = Registry::default();
+    metrics.store.register(&mut registry);
+    let mut text = String::new();
+    encode(&mut text, &registry).unwrap();
+    let count = text.lines().find_map(|line| line.strip_prefix("queue_wait_seconds_count"));
+    count.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn who_waits_is_counted_until_it_is_taken_and_its_wait_then() {
+    let metrics = metrics();
+    let (queue, waiting) = Queue::bounded(BOUND, &Weights::default(), metrics.clone());
+    let waits = [joined(&queue, ask("a", 0)), joined(&queue, ask("b", 1))];
+    assert_eq!((metrics.depth.get(), waited(&metrics)), (2, 0));
+    serve(&waiting, 2).await;
+    assert_eq!((metrics.depth.get(), waited(&metrics)), (0, 2));
+    drop(waits);
 }
