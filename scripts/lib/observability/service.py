@@ -120,6 +120,11 @@ class Load:
             self.failure = error
             print(error, file=sys.stderr)
 
+    def goes_on(self) -> bool:
+        """True; whoever waits for what it does need not wait for ever."""
+        assert self.failure is None, f"the load has ended: {self.failure}"
+        return True
+
     def mint(self, entity: str, consumer: str, **fields) -> api.MintResponse:
         return self.claims.Mint(api.MintRequest(entity_url=entity, consumer_id=consumer, **fields))
 
@@ -137,11 +142,11 @@ class Load:
             self.mint(entity, f"b{number}")
         except grpc.RpcError as refusal:
             assert refusal.code() is grpc.StatusCode.ALREADY_EXISTS, refusal
-        self.mint(entity, f"c{number}", supersede=True)
+        newer = self.mint(entity, f"c{number}", supersede=True).claim
         self.claims.GetEntity(api.GetEntityRequest(entity_url=entity))
         self.claims.Done(api.DoneRequest(consumer_id=f"a{number}", epoch=1))
         failed = api.DONE_OUTCOME_FAILED
-        self.claims.Done(api.DoneRequest(consumer_id=f"c{number}", epoch=1, outcome=failed))
+        self.claims.Done(api.DoneRequest(consumer_id=f"c{number}", epoch=newer.epoch, outcome=failed))
         self.mint(f"/revoked/{number}", f"d{number}")
         self.admin.RevokeClaim(admin.RevokeClaimRequest(consumer_id=f"d{number}", epoch=1))
         # One that nobody finishes: the reaper expires it, some seconds after its second is over.
