@@ -36,6 +36,9 @@ Examples:
 {EXIT_CODES}
 
 {ENVIRONMENT_HELP}
+  OTEL_EXPORTER_OTLP_ENDPOINT
+                     Where traces are sent by OTLP over gRPC, as in
+                     http://collector:4317; not set: nowhere
 
 Files are read at the start. Certificates, keys, policy, tokens and quotas are
 read again when they change; one that cannot be used changes nothing but the log.

@@ -71,7 +71,10 @@ impl Traces {
                 return Err(WrongSetting::new(protocol, format!("must be {PROTOCOL}")));
             }
         }
-        let exporter = exporter(&endpoint).map_err(|no| WrongSetting::new(name, no.to_string()))?;
+        // Not what is wrong with it: that would print it, and with it a password in it.
+        let exporter = exporter(&endpoint).map_err(|_| {
+            WrongSetting::new(name, "must be like http://collector:4317".to_owned())
+        })?;
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(Outward::new(exporter))
             .with_resource(resource(set("OTEL_SERVICE_NAME").is_some()))

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use support::collector::{Collector, environment, number, sends_to, word};
 use support::streams::KeepAlive;
-use support::{Client, PATIENCE, Server, heartbeat, mint};
+use support::{Client, PATIENCE, Server, eventually, heartbeat, mint};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 use tonic::Request;
@@ -206,7 +206,8 @@ fn threads(server: &Server) -> Vec<String> {
 async fn without_a_collector_there_is_nothing_that_sends_spans() {
     let sends = |names: &[String]| names.iter().any(|name| name.starts_with("OpenTelemetry"));
     let stage = Stage::new(&[]).await;
-    assert!(sends(&threads(&stage.server)), "{:?}", threads(&stage.server));
+    // A thread names itself when it first runs.
+    eventually("it sends", async || sends(&threads(&stage.server))).await;
     for environment in [&[][..], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]] {
         let mut server = Server::start_with(stage.db.url(), environment).await;
         let mut client = server.client().await;
@@ -257,16 +258,27 @@ async fn a_collector_that_is_away_holds_up_no_call_and_no_end() {
     nobody_waits_for("127.0.0.1:1".parse().expect("an address")).await;
 }
 
-#[test]
-fn a_protocol_that_is_not_spoken_is_refused_before_anything_begins() {
+/// What the server says that ends at once because of these settings.
+fn refused(settings: &[(&str, &str)]) -> String {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_claim-server"))
         .arg("serve")
         .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-        .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
+        .envs(settings.iter().copied())
         .output()
         .expect("claim-server runs");
     assert_eq!(output.status.code(), Some(64));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("OTEL_EXPORTER_OTLP_PROTOCOL"), "{said}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_protocol_that_is_not_spoken_is_refused_before_anything_begins() {
+    let (endpoint, protocol) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL");
+    let said = refused(&[(endpoint, "http://127.0.0.1:1"), (protocol, "http/json")]);
+    assert!(said.contains(protocol), "{said}");
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_used_is_refused_without_a_word_of_it() {
+    let said = refused(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hunter2@ho st:4317")]);
+    assert!(said.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && !said.contains("hunter2"), "{said}");
 }
