@@ -73,6 +73,10 @@ struct Settings {
     #[arg(long)]
     record: Option<PathBuf>,
 
+    /// File to write the times of all grants and dones to, in milliseconds since 1970, one a line
+    #[arg(long)]
+    times: Option<PathBuf>,
+
     /// File with the record of an earlier run
     #[arg(long)]
     against: Option<PathBuf>,
@@ -118,6 +122,9 @@ async fn main() -> Result<ExitCode> {
     }
     if let Some(path) = &settings.record {
         ledger.record().write(path)?;
+    }
+    if let Some(path) = &settings.times {
+        std::fs::write(path, ledger.accepted_at())?;
     }
     if !settings.abandon {
         audit::acknowledged_is_there(&client, &ledger).await?;

@@ -27,8 +27,9 @@ struct Entries {
     last_failure: Option<String>,
     violations: Vec<String>,
     answered_at: Instant,
+    /// When something was granted or reported, in milliseconds since 1970.
+    accepted_at: Vec<u128>,
     longest_silence: Duration,
-    silence_ended_at: u128,
 }
 
 /// What a run comes to.
@@ -42,9 +43,8 @@ pub(crate) struct Summary {
     pub(crate) failed: u64,
     pub(crate) last_failure: Option<String>,
     pub(crate) highest_fence: i64,
+    /// The longest time without an answer to anybody.
     pub(crate) longest_silence_ms: u128,
-    /// When the longest time without an answer to anybody was over, in milliseconds since 1970.
-    pub(crate) silence_ended_at_ms: u128,
     pub(crate) violations: Vec<String>,
 }
 
@@ -62,8 +62,8 @@ impl Ledger {
             last_failure: None,
             violations: Vec::new(),
             answered_at: Instant::now(),
+            accepted_at: Vec::new(),
             longest_silence: Duration::ZERO,
-            silence_ended_at: 0,
         }))
     }
 
@@ -74,7 +74,7 @@ impl Ledger {
     /// A claim was granted; gives its place in the record.
     pub(crate) fn granted(&self, guard: &ClaimGuard) -> usize {
         let mut entries = self.entries();
-        entries.answered();
+        entries.accepted();
         let claim = guard.claim();
         let (entity, holder) = (claim.entity_url.clone(), claim.consumer_id.clone());
         if let Some((other, handle)) = entries.held.get(&entity) {
@@ -123,7 +123,7 @@ impl Ledger {
 
     pub(crate) fn done(&self, place: usize, was_heartbeaten: bool) {
         let mut entries = self.entries();
-        entries.answered();
+        entries.accepted();
         entries.grants[place].done = true;
         entries.heartbeats += u64::from(was_heartbeaten);
     }
@@ -148,6 +148,11 @@ impl Ledger {
         Record(self.entries().grants.clone())
     }
 
+    /// When something was granted or reported, in milliseconds since 1970, one a line.
+    pub(crate) fn accepted_at(&self) -> String {
+        self.entries().accepted_at.iter().map(|at| format!("{at}\n")).collect()
+    }
+
     pub(crate) fn summary(&self) -> Summary {
         let entries = self.entries();
         Summary {
@@ -159,7 +164,6 @@ impl Ledger {
             last_failure: entries.last_failure.clone(),
             highest_fence: entries.fences.values().copied().max().unwrap_or(0),
             longest_silence_ms: entries.longest_silence.as_millis(),
-            silence_ended_at_ms: entries.silence_ended_at,
             violations: entries.violations.clone(),
         }
     }
@@ -169,12 +173,15 @@ impl Entries {
     /// Somebody was answered.
     fn answered(&mut self) {
         let now = Instant::now();
-        let silence = now.duration_since(self.answered_at);
-        if silence > self.longest_silence {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            (self.longest_silence, self.silence_ended_at) = (silence, since.as_millis());
-        }
+        self.longest_silence = self.longest_silence.max(now.duration_since(self.answered_at));
         self.answered_at = now;
+    }
+
+    /// Somebody was answered, and something was written for it.
+    fn accepted(&mut self) {
+        self.answered();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.accepted_at.push(since.as_millis());
     }
 
     fn violated(&mut self, what: String) {
