@@ -255,7 +255,11 @@ all_are_healthy() {
 
 # As a crash or the kernel would end it: `docker kill` is an operator's act, after which the engine starts nothing.
 kill_process() {
-    kill -9 "$(of "$1" '{{.State.Pid}}')"
+    local pid
+    pid=$(of "$1" '{{.State.Pid}}')
+    # 0 of one that does not run; to `kill` that is this script.
+    ((pid > 1)) || { echo "$1 does not run"; return 1; }
+    kill -9 "$pid"
 }
 
 survives_kill() {

@@ -102,6 +102,8 @@ stop_engine() {
         kill "$engine_pid" 2>/dev/null || true
         wait "$engine_pid" 2>/dev/null || true
     fi
+    # The engine mounts its folder upon itself, and leaves that.
+    while mountpoint --quiet "$engine/data"; do umount "$engine/data" || break; done
     if [[ -n ${namespace:-} ]]; then ip netns delete "$namespace" 2>/dev/null || true; fi
     if [[ -n ${run:-} ]]; then rm -rf "$run"; fi
 }
