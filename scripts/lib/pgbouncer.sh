@@ -34,7 +34,10 @@ ensure_pgbouncer() {
 }
 
 build_pgbouncer() {
-    local folder=$PWD/$pgbouncer_folder
+    local folder=$PWD/$pgbouncer_folder mirror
+    # Where this machine has its own packages from.
+    # shellcheck disable=SC2016  # apt expands it
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' | awk '/\/debian\/*$/ && !found++')
     # The next Debian release has it, in an apt root of its own, so that nothing else comes from there.
     local apt=(apt-get -o "Dir::Etc::sourcelist=$folder/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
         -o "Dir::State::lists=$folder/apt/lists" -o "Dir::Cache=$folder/apt/cache" -o APT::Sandbox::User=root)
@@ -44,7 +47,7 @@ build_pgbouncer() {
             --no-install-recommends build-essential libevent-dev libssl-dev pkg-config </dev/null; }
     rm -rf "$folder"
     mkdir -p "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial" "$folder/source"
-    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main" \
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" \
         >"$folder/apt/sources.list"
     "${apt[@]}" update
     (cd "$folder/source" && "${apt[@]}" source --download-only pgbouncer &&
