@@ -1,8 +1,12 @@
 -- A server's signature (R6): the one that finds the last more than 5 s old or more than 5 s ahead,
 -- or none, also sets resumed to now. Returns the outage grace that stood there before, if any, and
 -- whether the service resumed with this signature.
+-- A signature says that heartbeats are served, so it takes the table of leases as they do: while
+-- somebody has that table for himself, no server signs, whether or not it has a heartbeat to serve.
 WITH before AS (
     SELECT outage_grace_ms FROM service_liveness
+), hearing AS (
+    UPDATE claim_leases SET heard_at = heard_at WHERE false
 ), signature AS MATERIALIZED (
     SELECT clock_timestamp() AS signed_at
 )

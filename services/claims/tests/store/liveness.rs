@@ -2,7 +2,7 @@
 
 use super::support::{OUTAGE_GRACE, REAP_GRACE, YEAR, claim_on, refusal, scene, secs};
 use claims::domain::{ClaimId, Refusal};
-use claims::store::{ClaimStore, Reaped, Reaper};
+use claims::store::{ClaimStore, Reaped, Reaper, StoreError};
 use claims::testing::{TestDatabase, entity_key, mint};
 use std::time::Duration;
 
@@ -132,6 +132,22 @@ async fn a_signature_that_finds_the_last_one_stale_resumes() {
     sign_ahead(&db, "4 seconds").await;
     store.sign(OUTAGE_GRACE).await.unwrap();
     assert!(signed_ago(&db).await < 0);
+}
+
+/// Nobody can heartbeat then, and a server without a heartbeat to serve must not say otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_signs_while_a_stranger_has_the_leases_for_himself() {
+    let (db, store) = scene().await;
+    // Its lane is connected.
+    store.sign(OUTAGE_GRACE).await.expect("a signature");
+    let stranger = db.stranger().await;
+    stranger
+        .batch_execute("BEGIN; LOCK claim_leases IN ACCESS EXCLUSIVE MODE")
+        .await
+        .expect("a lock");
+    assert!(matches!(store.sign(OUTAGE_GRACE).await, Err(StoreError::Unavailable)));
+    stranger.batch_execute("ROLLBACK").await.expect("an end");
+    store.sign(OUTAGE_GRACE).await.expect("a signature");
 }
 
 #[tokio::test(flavor = "multi_thread")]
