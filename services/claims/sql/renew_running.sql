@@ -4,6 +4,9 @@
 -- holds is waited for, and its newest version decides; the session's lock timeout bounds that.
 -- Whatever is not renewed here is served by heartbeat.sql: locking a row before it is written costs a
 -- third of the time and of the log, and only a lapsed lease needs its old end (H3).
+-- The clock goes on between the condition and the new lease. A lease that ends in between ran when the
+-- condition held and is renewed as of its last microsecond: later would be a renewal of a lapsed lease
+-- that the answer does not tell (H3).
 -- The digest is compared plainly: it is a SHA-256, from which timing tells nothing about the token.
 UPDATE claim_leases AS l
 SET (lease_expires_at, last_heartbeat_at, heard_at, progress) = (
@@ -16,7 +19,9 @@ SET (lease_expires_at, last_heartbeat_at, heard_at, progress) = (
                     * interval '1 millisecond',
                 l.ceiling_at)),
         t.renewed_at, t.renewed_at, coalesce(asked.progress, l.progress)
-    FROM (SELECT clock_timestamp() AS renewed_at OFFSET 0) AS t)
+    FROM (
+        SELECT least(clock_timestamp(), l.lease_expires_at - interval '1 microsecond') AS renewed_at
+        OFFSET 0) AS t)
 FROM unnest(
     $1::text[], $2::text[], $3::bigint[], $4::bytea[], $5::integer[], $6::boolean[], $7::text[])
     WITH ORDINALITY

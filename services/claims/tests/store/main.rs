@@ -5,6 +5,7 @@
 
 mod authorize;
 mod check;
+mod clock;
 mod damage;
 mod done;
 mod events;
