@@ -1,6 +1,6 @@
 //! The lanes that answer AuthorizeWrite: one batched read by entity key (W2).
 
-use super::connect::round_trip;
+use super::connect::{ConnectError, round_trip, warmed};
 use super::error::{Damaged, StoreError, TransactionError};
 use super::lane::{Call, OfTenant, Service, Session};
 use super::rows::{Time, claim_id, entity_state, token_digest};
@@ -45,9 +45,9 @@ impl Service for Authorize {
         BATCH_MAX
     }
 
-    async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
+    async fn warm(&self, connection: &AsyncPgConnection) -> Result<(), ConnectError> {
         let mut c = connection;
-        ReadWriters::default().execute(&mut c).await.map(|_| ())
+        warmed(ReadWriters::default().execute(&mut c)).await
     }
 
     async fn serve(&self, session: &mut Session, calls: Vec<Call<Ask, Authorization>>) {

@@ -21,7 +21,7 @@
 pub(crate) mod load;
 pub(crate) mod write;
 
-use super::connect::round_trip;
+use super::connect::{ConnectError, round_trip, warmed};
 use super::error::{TransactionError, is_disconnect};
 use super::statement::Patient;
 use super::statements::{
@@ -149,28 +149,28 @@ fn before_commit(error: DieselError) -> TransactionError {
 /// Prepares every statement of a batch, so that pipelines keep their order. With no rows to work
 /// on each of them does nothing, so they need no transaction; in one, Postgres would end the session
 /// of a lane that got no processor for a second between two of its many round trips.
-pub(crate) async fn warm(connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
+pub(crate) async fn warm(connection: &AsyncPgConnection) -> Result<(), ConnectError> {
     let mut c = connection;
-    LockEntities::default().execute(&mut c).await?;
-    Patient(LockEntities::default()).execute(&mut c).await?;
-    LockEntitiesOfClaims::default().execute(&mut c).await?;
-    Patient(LockEntitiesOfClaims::default()).execute(&mut c).await?;
-    SupersededClaims::default().execute(&mut c).await?;
-    LockClaims::default().execute(&mut c).await?;
-    LockLeases::default().execute(&mut c).await?;
-    ReadClaims::default().execute(&mut c).await?;
-    ReadRequestedClaims::default().execute(&mut c).await?;
-    ReadMarks::default().execute(&mut c).await?;
-    ReadConsumerEpochs::default().execute(&mut c).await?;
-    ReadClock::default().execute(&mut c).await?;
-    UpdateClaims::default().execute(&mut c).await?;
-    InsertClaims::default().execute(&mut c).await?;
-    DeleteLeases::default().execute(&mut c).await?;
-    WriteLeases::default().execute(&mut c).await?;
-    UpdateEntities::default().execute(&mut c).await?;
-    InsertEntities::default().execute(&mut c).await?;
-    RaiseEpochs::default().execute(&mut c).await?;
-    WriteEvents::default().execute(&mut c).await?;
+    warmed(LockEntities::default().execute(&mut c)).await?;
+    warmed(Patient(LockEntities::default()).execute(&mut c)).await?;
+    warmed(LockEntitiesOfClaims::default().execute(&mut c)).await?;
+    warmed(Patient(LockEntitiesOfClaims::default()).execute(&mut c)).await?;
+    warmed(SupersededClaims::default().execute(&mut c)).await?;
+    warmed(LockClaims::default().execute(&mut c)).await?;
+    warmed(LockLeases::default().execute(&mut c)).await?;
+    warmed(ReadClaims::default().execute(&mut c)).await?;
+    warmed(ReadRequestedClaims::default().execute(&mut c)).await?;
+    warmed(ReadMarks::default().execute(&mut c)).await?;
+    warmed(ReadConsumerEpochs::default().execute(&mut c)).await?;
+    warmed(ReadClock::default().execute(&mut c)).await?;
+    warmed(UpdateClaims::default().execute(&mut c)).await?;
+    warmed(InsertClaims::default().execute(&mut c)).await?;
+    warmed(DeleteLeases::default().execute(&mut c)).await?;
+    warmed(WriteLeases::default().execute(&mut c)).await?;
+    warmed(UpdateEntities::default().execute(&mut c)).await?;
+    warmed(InsertEntities::default().execute(&mut c)).await?;
+    warmed(RaiseEpochs::default().execute(&mut c)).await?;
+    warmed(WriteEvents::default().execute(&mut c)).await?;
     Ok(())
 }
 

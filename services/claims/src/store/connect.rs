@@ -142,6 +142,17 @@ pub(crate) enum ConnectError {
     TimedOut,
 }
 
+/// Runs a statement for the first time on its connection. Each has its own time, since there are many of
+/// them, and only a database that stands still is to be given up.
+pub(crate) async fn warmed<T>(
+    statement: impl Future<Output = diesel::QueryResult<T>>,
+) -> Result<(), ConnectError> {
+    match tokio::time::timeout(ROUND_TRIP_TIMEOUT, statement).await {
+        Ok(run) => run.map(drop).map_err(ConnectError::Settings),
+        Err(_) => Err(ConnectError::TimedOut),
+    }
+}
+
 /// Runs one round trip to the database, bounded by [`ROUND_TRIP_TIMEOUT`].
 pub(crate) async fn round_trip<T>(
     in_commit: bool,

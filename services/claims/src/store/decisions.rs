@@ -5,6 +5,7 @@
 //! command's account, each of its commands is decided in a transaction of its own.
 
 use super::batch::{self, Decided, Held, Hooks, Outcome, decide_batch};
+use super::connect::ConnectError;
 use super::error::{StoreError, TransactionError, is_lost_race, is_transient};
 use super::lane::{Call, OfTenant, Queue, Service, Session, WayBack};
 use crate::chain;
@@ -52,7 +53,7 @@ impl Service for Decide {
         self.batch
     }
 
-    async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
+    async fn warm(&self, connection: &AsyncPgConnection) -> Result<(), ConnectError> {
         batch::warm(connection).await
     }
 
@@ -107,7 +108,7 @@ impl Service for DecideSolo {
         1
     }
 
-    async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
+    async fn warm(&self, connection: &AsyncPgConnection) -> Result<(), ConnectError> {
         batch::warm(connection).await
     }
 

@@ -14,6 +14,7 @@ mod merged;
 mod renew;
 mod sign;
 
+use super::connect::{ConnectError, warmed};
 use super::error::StoreError;
 use super::lane::{Call, OfTenant, Queue, Service, Session, WayBack};
 use super::statement::Patient;
@@ -91,11 +92,12 @@ impl Service for Beat {
         self.batch
     }
 
-    async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
+    async fn warm(&self, connection: &AsyncPgConnection) -> Result<(), ConnectError> {
         let mut c = connection;
-        c.batch_execute(&format!("SET lock_timeout = {}", BATCH_LOCK_TIMEOUT.as_millis())).await?;
-        RenewRunning::default().execute(&mut c).await?;
-        RenewLeases::default().execute(&mut c).await.map(|_| ())
+        let patience = format!("SET lock_timeout = {}", BATCH_LOCK_TIMEOUT.as_millis());
+        warmed(c.batch_execute(&patience)).await?;
+        warmed(RenewRunning::default().execute(&mut c)).await?;
+        warmed(RenewLeases::default().execute(&mut c)).await
     }
 
     async fn serve(&self, session: &mut Session, calls: Calls) {
@@ -156,9 +158,9 @@ impl Service for BeatSolo {
         1
     }
 
-    async fn warm(&self, connection: &AsyncPgConnection) -> diesel::QueryResult<()> {
+    async fn warm(&self, connection: &AsyncPgConnection) -> Result<(), ConnectError> {
         let mut c = connection;
-        Patient(RenewLeases::default()).execute(&mut c).await.map(|_| ())
+        warmed(Patient(RenewLeases::default()).execute(&mut c)).await
     }
 
     async fn serve(&self, session: &mut Session, calls: Calls) {

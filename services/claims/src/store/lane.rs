@@ -25,7 +25,7 @@ mod session;
 mod standing;
 mod weights;
 
-use super::connect::Database;
+use super::connect::{ConnectError, Database};
 use super::metrics::real;
 use super::trace;
 use diesel_async::AsyncPgConnection;
@@ -48,11 +48,12 @@ pub(crate) trait Service: Clone + Send + Sync + 'static {
     /// Most calls of one batch.
     fn batch_max(&self) -> usize;
 
-    /// Runs once on each new connection, before any batch.
+    /// Runs its statements once on each new connection, before any batch; by [`warmed`](super::connect::warmed),
+    /// which bounds their time.
     fn warm(
         &self,
         connection: &AsyncPgConnection,
-    ) -> impl Future<Output = diesel::QueryResult<()>> + Send;
+    ) -> impl Future<Output = Result<(), ConnectError>> + Send;
 
     /// Serves a batch: answers every call, or passes it on.
     fn serve(

@@ -13,7 +13,7 @@ mod scan;
 pub(crate) mod statements;
 
 use super::batch::{self, Decided, Held, Hooks, Outcome, decide_batch};
-use super::connect::{ConnectError, Database, STATEMENT_TIMEOUT, round_trip};
+use super::connect::{ConnectError, Database, STATEMENT_TIMEOUT};
 use super::error::{TransactionError, is_lock_timeout};
 use crate::chain;
 use crate::domain::{Answer, Brake, ClaimId, Command, Expire, Expiry, Timestamp};
@@ -98,12 +98,9 @@ impl Reaper {
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
         }
-        let opened = self.database.connect(&self.program).await;
-        let connection = opened.map_err(|error| ReapError::Unreachable(error.into()))?;
-        let warmed = round_trip(false, batch::warm(&connection)).await;
-        warmed
-            .map_err(|error| ReapError::Unreachable(error.into()))?
-            .map_err(|error| ReapError::Unreachable(ConnectError::Settings(error).into()))?;
+        let unreachable = |error: ConnectError| ReapError::Unreachable(error.into());
+        let connection = self.database.connect(&self.program).await.map_err(unreachable)?;
+        batch::warm(&connection).await.map_err(unreachable)?;
         Ok(connection)
     }
 

@@ -20,7 +20,7 @@ pub(crate) mod statements;
 
 use super::batch::write::EVENT_WRITERS_LOCK;
 use super::batch::{self, Decided, Held, Hooks, Outcome, decide_batch};
-use super::connect::Database;
+use super::connect::{ConnectError, Database};
 use super::error::TransactionError;
 use super::rows::claim_id;
 use crate::chain;
@@ -166,11 +166,10 @@ impl FenceBump {
 }
 
 async fn connect(database: &Database) -> Result<AsyncPgConnection, FenceBumpError> {
-    let unreachable = |error: Box<dyn Error + Send + Sync>| FenceBumpError::Unreachable(error);
-    let mut connection =
-        database.connect("claim-fence-bump").await.map_err(|error| unreachable(error.into()))?;
+    let unreachable = |error: ConnectError| FenceBumpError::Unreachable(error.into());
+    let mut connection = database.connect("claim-fence-bump").await.map_err(unreachable)?;
     connection.batch_execute(SESSION_SETTINGS).await?;
-    batch::warm(&connection).await?;
+    batch::warm(&connection).await.map_err(unreachable)?;
     Ok(connection)
 }
 

@@ -2,10 +2,11 @@
 
 use super::support::{DECIDE, minted};
 use claims::domain::EntitySignal;
-use claims::store::{ClaimStore, Database};
+use claims::store::{ClaimStore, Database, ROUND_TRIP_TIMEOUT};
 use claims::testing::{
     PATIENCE, Proxy, Road, TestDatabase, eventually, mint, queued, signal, unanswered,
 };
+use std::time::Instant;
 
 /// Stops every statement that inserts claims, also one that inserts none, as a lane prepares it.
 struct Stopped(tokio_postgres::Client);
@@ -72,5 +73,24 @@ async fn a_lane_is_in_no_transaction_while_the_database_waits_for_it_to_prepare_
     assert_eq!(state, "idle");
     proxy.set(Road::Open);
     minting.await.unwrap();
+    db.check_invariants().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_may_take_longer_to_prepare_its_statements_than_the_database_may_to_answer_one() {
+    let db = TestDatabase::in_service().await;
+    // Four statements that a lane prepares, each well within the 2 s that it may run.
+    let slow = "
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN PERFORM pg_sleep(1); RETURN NULL; END';
+        CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON consumer_claims EXECUTE FUNCTION slow();
+        CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON entity_dispatch_state
+            EXECUTE FUNCTION slow()";
+    db.sql.batch_execute(slow).await.unwrap();
+    let database = Database::parse(db.url()).unwrap();
+    let store = ClaimStore::start(&database, &TestDatabase::one_lane());
+    let began = Instant::now();
+    minted(&store, mint("/a", "w1")).await;
+    assert!(began.elapsed() > ROUND_TRIP_TIMEOUT, "this was not slow enough to tell");
     db.check_invariants().await;
 }

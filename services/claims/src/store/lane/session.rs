@@ -2,7 +2,7 @@
 
 use super::Service;
 use crate::chain;
-use crate::store::connect::{ConnectError, Database, ROUND_TRIP_TIMEOUT, round_trip};
+use crate::store::connect::{ConnectError, Database, round_trip};
 use crate::store::error::StoreError;
 use crate::store::metrics::{LaneMetrics, Place, StoreMetrics};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
@@ -118,8 +118,7 @@ impl Session {
         service: &S,
     ) -> Result<AsyncPgConnection, ConnectError> {
         let connection = self.database.connect(&self.application_name).await?;
-        let warmed = tokio::time::timeout(ROUND_TRIP_TIMEOUT, service.warm(&connection));
-        warmed.await.map_err(|_| ConnectError::TimedOut)?.map_err(ConnectError::Settings)?;
+        service.warm(&connection).await?;
         Ok(connection)
     }
 
