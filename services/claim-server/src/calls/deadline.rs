@@ -1,12 +1,14 @@
 //! The time a call has: what its caller gave by `grpc-timeout`, or our own default, and never more
 //! than a cap. When it is up the call's future is dropped, by which the store learns that nobody
-//! waits any more, and the answer is DEADLINE_EXCEEDED.
+//! waits any more, and the answer is DEADLINE_EXCEEDED. The store knows the deadline too: a server that
+//! was stopped goes on with what it was asked before, and must not begin what is over.
 //!
 //! tonic's server would have a timer of its own for the same header. It answers CANCELLED, which would
 //! tell a caller that the call was given up on its own wish. Streams are left alone: how long a watch lasts is its caller's affair, and if the caller has given it a time, the
 //! watch itself ends then.
 
 use super::method::Method;
+use claims::store::until;
 use http::{Extensions, HeaderMap};
 use std::future::pending;
 use std::time::Duration;
@@ -90,7 +92,7 @@ impl Deadline {
         if deadline <= Instant::now() {
             return None;
         }
-        timeout_at(deadline, call).await.ok()
+        timeout_at(deadline, until(deadline.into_std(), call)).await.ok()
     }
 }
 

@@ -11,6 +11,7 @@ use super::lane::{Call, OfTenant, Queue, Service, Session, WayBack};
 use crate::chain;
 use crate::domain::{Answer, Command, TenantId};
 use diesel_async::AsyncPgConnection;
+use std::slice;
 
 /// How often a batch begins again because a stranger has made an entity that it was to make. The
 /// next attempt finds that one there, so only as many strangers as there are lanes can get in its way.
@@ -58,8 +59,7 @@ impl Service for Decide {
     }
 
     async fn serve(&self, session: &mut Session, calls: Vec<Call<Command, Answer>>) {
-        let commands: Vec<&Command> = calls.iter().map(|call| &call.ask).collect();
-        match try_batch(self, session, &commands, Held::Skip, &self.hooks).await {
+        match try_batch(self, session, &calls, Held::Skip, &self.hooks).await {
             Ok(outcomes) => {
                 for (call, outcome) in calls.into_iter().zip(outcomes) {
                     match outcome {
@@ -70,7 +70,7 @@ impl Service for Decide {
             }
             Err(Failed::NothingHappened) => {
                 for call in calls {
-                    if call.is_wanted() {
+                    if let Some(call) = call.wanted() {
                         self.serve_alone(session, call).await;
                     }
                 }
@@ -88,7 +88,8 @@ impl Decide {
     /// Decides a command of a batch that failed in a transaction of its own, once. If it fails
     /// again it is the one to blame, and this lane has others to serve.
     async fn serve_alone(&self, session: &mut Session, call: Call<Command, Answer>) {
-        match try_batch(self, session, &[&call.ask], Held::Skip, &self.hooks).await {
+        let alone = slice::from_ref(&call);
+        match try_batch(self, session, alone, Held::Skip, &self.hooks).await {
             Ok(mut outcomes) => match outcomes.pop() {
                 Some(Outcome::Decided(answer)) => call.answer(answer.map_err(Into::into)),
                 Some(Outcome::Skipped) | None => self.solo.pass_on(call),
@@ -123,7 +124,8 @@ impl DecideSolo {
     /// Decides one command in a transaction of its own, once; if that fails it waits its turn
     /// again.
     async fn serve_one(&self, session: &mut Session, call: Call<Command, Answer>) {
-        match try_batch(self, session, &[&call.ask], Held::Wait, &self.hooks).await {
+        let alone = slice::from_ref(&call);
+        match try_batch(self, session, alone, Held::Wait, &self.hooks).await {
             Ok(mut outcomes) => match outcomes.pop() {
                 Some(Outcome::Decided(answer)) => call.answer(answer.map_err(Into::into)),
                 // Its claim came into being between two statements; look again. If that goes on,
@@ -149,14 +151,19 @@ enum Failed {
 async fn try_batch<S: Service>(
     service: &S,
     session: &mut Session,
-    commands: &[&Command],
+    calls: &[Call<Command, Answer>],
     held: Held,
     hooks: &Hooks,
 ) -> Result<Vec<Outcome>, Failed> {
+    let commands: Vec<&Command> = calls.iter().map(|call| &call.ask).collect();
     let mut races = 0;
     loop {
         let connection = session.get(service).await.map_err(Failed::For)?;
-        let error = match decide_batch(connection, commands, held, hooks).await {
+        // While it was connected, or this process stopped, time went by: each of them is looked at again.
+        if calls.iter().any(Call::is_late) {
+            return Err(Failed::NothingHappened);
+        }
+        let error = match decide_batch(connection, &commands, held, hooks).await {
             Ok(Decided { outcomes, events }) => {
                 session.take_fresh();
                 session.metrics().committed(&events);

@@ -17,8 +17,10 @@
 //! connect and there are no such siblings, it tells those that wait.
 //!
 //! A caller that left, because it gave up or its deadline passed, has dropped its end of the
-//! answer's channel; its call is dropped unexecuted when its turn comes.
+//! answer's channel; its call is dropped unexecuted when its turn comes. So is one whose [`deadline`]
+//! has passed, whether its caller knows yet or not.
 
+mod deadline;
 mod fair;
 mod queue;
 mod session;
@@ -32,6 +34,7 @@ use diesel_async::AsyncPgConnection;
 use session::RECONNECT_PAUSE;
 use tracing::Instrument;
 
+pub use deadline::until;
 pub(crate) use queue::{Call, OfTenant, Queue, Waiting, WayBack};
 pub(crate) use session::Session;
 pub use weights::Weights;
@@ -101,7 +104,7 @@ async fn run<S: Service>(service: S, waiting: Waiting<S::Ask, S::Answer>, mut se
         if batch.is_empty() {
             return;
         }
-        batch.retain(Call::is_wanted);
+        batch = batch.into_iter().filter_map(Call::wanted).collect();
         if !batch.is_empty() {
             waiting.metrics().batch_size.observe(real(batch.len()));
             let span = trace::batch(S::KIND, &batch);

@@ -48,7 +48,7 @@ pub use events::{
     News, RecordedEvent, Sequence, Subscription, Watch, WatchError, WatchFrom, WatchItem,
 };
 pub use heartbeats::Signature;
-pub use lane::Weights;
+pub use lane::{Weights, until};
 pub use metrics::StoreMetrics;
 pub use reads::{ClaimCursor, ClaimPage, ClaimQuery, EntityView, Probe};
 pub use reap::{

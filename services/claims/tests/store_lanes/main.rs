@@ -5,6 +5,7 @@
 
 mod batches;
 mod connecting;
+mod deadlines;
 mod frozen;
 mod lanes;
 mod pause;

@@ -6,6 +6,7 @@ mod shared;
 
 use crate::domain::TenantId;
 use crate::store::error::StoreError;
+use crate::store::lane::deadline::deadline;
 use crate::store::lane::weights::Weights;
 use crate::store::metrics::LaneMetrics;
 use crate::store::trace;
@@ -34,15 +35,26 @@ pub(crate) struct Call<Ask, Answer> {
     pub(crate) ask: Ask,
     /// How often it has been tried in vain.
     tries: usize,
+    /// When its caller's time is up.
+    deadline: Option<Instant>,
     /// From its joining to its answer; none where nobody collects traces.
     span: Span,
     reply: oneshot::Sender<Result<Answer, StoreError>>,
 }
 
 impl<Ask, Answer> Call<Ask, Answer> {
-    /// Whether the caller still waits.
-    pub(crate) fn is_wanted(&self) -> bool {
-        !self.reply.is_closed()
+    /// Whether its caller's time is up.
+    pub(crate) fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Itself, if its caller still waits and has time; otherwise it is over.
+    pub(crate) fn wanted(self) -> Option<Self> {
+        if !self.is_late() && !self.reply.is_closed() {
+            return Some(self);
+        }
+        self.answer(Err(StoreError::Unavailable));
+        None
     }
 
     /// Its span.
@@ -115,7 +127,8 @@ impl<Ask: OfTenant, Answer> Queue<Ask, Answer> {
     async fn joined(&self, ask: Ask, comes: Comes) -> Result<Answer, StoreError> {
         let (reply, answer) = oneshot::channel();
         let span = trace::waiting(self.door.kind);
-        self.door.shared.join(Call { ask, tries: 0, span, reply }, comes);
+        let call = Call { ask, tries: 0, deadline: deadline(), span, reply };
+        self.door.shared.join(call, comes);
         // A lane that died without an answer has logged why.
         answer.await.unwrap_or(Err(StoreError::Internal))
     }
