@@ -8,17 +8,22 @@ mod support;
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use support::raw::framed;
 use support::{PATIENCE, Server, channel, eventually};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, duplex};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tower::service_fn;
 
 /// What every HTTP/2 client begins with, and settings of which there are none.
 const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -161,15 +166,38 @@ async fn an_idle_connection_is_closed_in_good_order_and_a_watched_one_is_not() {
 async fn a_client_does_not_notice_that_its_idle_connection_was_closed() {
     let server =
         serve(&[("CLAIM_CONNECTION_IDLE", "1s"), ("RUST_LOG", "claim_server=debug")]).await;
-    let mut client = HealthClient::new(channel(server.address).await);
+    let (channel, mut closed) = told_of_ends(server.address).await;
+    let mut client = HealthClient::new(channel);
     for round in 1..=2 {
         client.check(HealthCheckRequest::default()).await.expect("no call fails");
-        eventually("the connection is idle", || async {
+        timeout(PATIENCE, closed.recv()).await.expect("the connection is closed").unwrap();
+        eventually("it is said that it was idle", || async {
             server.log.lock().unwrap().matches("was idle").count() == round
         })
         .await;
     }
     client.check(HealthCheckRequest::default()).await.expect("no call fails");
+}
+
+/// A client's channel, and word of each of its connections once both sides have closed it. A call
+/// that begins while the server's farewell is on its way may fail: the channel has yet to read it.
+async fn told_of_ends(address: SocketAddr) -> (Channel, UnboundedReceiver<()>) {
+    let (tell, told) = unbounded_channel();
+    let connect = service_fn(move |_: Uri| {
+        let tell = tell.clone();
+        async move {
+            let mut socket = TcpStream::connect(address).await?;
+            let (near, mut far) = duplex(64 * 1024);
+            tokio::spawn(async move {
+                // Until nobody has anything more to say; how it ends does not matter.
+                let _ = copy_bidirectional(&mut far, &mut socket).await;
+                let _ = tell.send(());
+            });
+            Ok::<_, io::Error>(TokioIo::new(near))
+        }
+    });
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    (endpoint.connect_with_connector(connect).await.unwrap(), told)
 }
 
 #[tokio::test]

@@ -95,6 +95,17 @@ impl Server {
     }
 }
 
+/// What a server had to say is shown with the test that failed on it.
+impl Drop for Server {
+    #[expect(clippy::print_stdout, reason = "the test's own output is where it is looked for")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            println!("the log of the server at {}:\n{log}", self.address);
+        }
+    }
+}
+
 /// What is written to a pipe, as it comes.
 pub(crate) fn gathered(pipe: ChildStderr) -> Arc<std::sync::Mutex<String>> {
     let log = Arc::new(std::sync::Mutex::new(String::new()));

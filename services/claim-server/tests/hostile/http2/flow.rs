@@ -4,7 +4,7 @@ use super::peer::Peer;
 use super::wire::{
     DATA, INITIAL_WINDOW_SIZE, SETTINGS, WINDOW_UPDATE, call, frame, numbered, streams, whole_call,
 };
-use super::withstands;
+use super::{scaled, withstands};
 use crate::support::{self, mint, raw};
 use claim_proto::v1;
 use prost::Message;
@@ -16,7 +16,7 @@ const WATCH: &str = "/claim.v1.ClaimService/WatchClaimEvents";
 const MINT: &str = "/claim.v1.ClaimService/Mint";
 const CONNECTIONS: usize = 5;
 /// Calls on each, and those that make the server read.
-const STREAMS: usize = 400;
+const STREAMS: usize = scaled(400);
 const READS: usize = 100;
 
 /// Claims, so that a listing has something to tell: some 70 KiB.
