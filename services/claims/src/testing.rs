@@ -16,7 +16,7 @@ pub use factory::{
     kill, mint, revoke, signal, tenant,
 };
 pub use gate::{Gate, Queued, queued, unanswered};
-pub use proxy::{Proxy, Road};
+pub use proxy::{Proxy, Rewrite, Road};
 pub use strangers::{HeldLock, eventually};
 
 use crate::cluster::{Cluster, PostgresPrograms};

@@ -83,15 +83,20 @@ impl TestDatabase {
 
     /// Panics with every invariant that does not hold, and the rows that break it.
     pub async fn check_invariants(&self) {
+        let broken = self.broken_invariants().await;
+        assert!(broken.is_empty(), "invariants are broken:\n{}", broken.join("\n"));
+    }
+
+    /// Every invariant that does not hold, each with a row that breaks it.
+    pub async fn broken_invariants(&self) -> Vec<String> {
         let broken = self
             .sql
             .query(include_str!("invariants.sql"), &[])
             .await
             .expect("the invariants can be asked");
-        let broken: Vec<String> = broken
+        broken
             .iter()
             .map(|row| format!("{}: {}", row.get::<_, &str>(0), row.get::<_, &str>(1)))
-            .collect();
-        assert!(broken.is_empty(), "invariants are broken:\n{}", broken.join("\n"));
+            .collect()
     }
 }

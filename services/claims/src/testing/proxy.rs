@@ -1,8 +1,9 @@
-//! A road to the database that can be closed: a Unix socket that forwards to the cluster's own.
+//! A road to the database that can be closed, or on which statements are changed: a Unix socket that
+//! forwards to the cluster's own.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
@@ -28,6 +29,35 @@ const COMMIT: &[u8] = b"COMMIT\0";
 /// Most bytes forwarded at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// Text that a client sends, replaced by other text: a store whose statements say something else.
+#[derive(Debug, Default)]
+pub struct Rewrite {
+    /// What is replaced, and by what; the latter is filled up with spaces to the length of the former.
+    pub pairs: Vec<(String, String)>,
+    /// Of so many places where it stands one is rewritten.
+    pub one_in: usize,
+    /// How many such places there were.
+    pub met: AtomicUsize,
+}
+
+impl Rewrite {
+    fn rewrite(&self, bytes: &mut [u8]) {
+        for (from, to) in &self.pairs {
+            let mut at = 0;
+            while let Some(next) =
+                bytes[at..].windows(from.len()).position(|w| w == from.as_bytes())
+            {
+                let place = at + next;
+                at = place + from.len();
+                if self.met.fetch_add(1, Ordering::Relaxed) % self.one_in == self.one_in - 1 {
+                    bytes[place..at].fill(b' ');
+                    bytes[place..place + to.len()].copy_from_slice(to.as_bytes());
+                }
+            }
+        }
+    }
+}
+
 /// The proxy. Its folder goes with it.
 pub struct Proxy {
     folder: PathBuf,
@@ -38,6 +68,11 @@ pub struct Proxy {
 impl Proxy {
     /// Starts one before the database of `url`, which must be one of a cluster's.
     pub async fn before(url: &str) -> Self {
+        Self::rewriting(url, Arc::default()).await
+    }
+
+    /// As [`Proxy::before`], with statements rewritten; each must come by in one piece.
+    pub async fn rewriting(url: &str, rewrite: Arc<Rewrite>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let config: tokio_postgres::Config = url.parse().expect("a URL");
         let Some(Host::Unix(socket_folder)) = config.get_hosts().first() else {
@@ -51,7 +86,7 @@ impl Proxy {
         tokio::fs::create_dir(&folder).await.expect("a folder");
         let listener = UnixListener::bind(folder.join(&socket)).expect("a socket");
         let road = Arc::new(watch::Sender::new(Road::Open));
-        tokio::spawn(accept(listener, socket_folder.join(socket), Arc::clone(&road)));
+        tokio::spawn(accept(listener, socket_folder.join(socket), Arc::clone(&road), rewrite));
         let url = format!(
             "postgres://{}@{}:{port}/{}",
             config.get_user().unwrap_or_default(),
@@ -86,14 +121,19 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: UnixListener, to: PathBuf, road: Arc<watch::Sender<Road>>) {
+async fn accept(
+    listener: UnixListener,
+    to: PathBuf,
+    road: Arc<watch::Sender<Road>>,
+    rewrite: Arc<Rewrite>,
+) {
     while let Ok((client, _)) = listener.accept().await {
-        let (to, road) = (to.clone(), Arc::clone(&road));
-        tokio::spawn(async move { serve(client, &to, &road).await });
+        let (to, road, rewrite) = (to.clone(), Arc::clone(&road), Arc::clone(&rewrite));
+        tokio::spawn(async move { serve(client, &to, &road, &rewrite).await });
     }
 }
 
-async fn serve(client: UnixStream, to: &Path, road: &watch::Sender<Road>) {
+async fn serve(client: UnixStream, to: &Path, road: &watch::Sender<Road>, rewrite: &Rewrite) {
     // A database that is away closes the connection, as it would without a proxy.
     let Ok(server) = UnixStream::connect(to).await else {
         return;
@@ -102,7 +142,7 @@ async fn serve(client: UnixStream, to: &Path, road: &watch::Sender<Road>) {
     let (from_server, to_server) = server.into_split();
     let confirmed = watch::Sender::new(false);
     tokio::select! {
-        () = forward_calls(from_client, to_server, road, &confirmed) => {}
+        () = forward_calls(from_client, to_server, road, &confirmed, rewrite) => {}
         () = forward_answers(from_server, to_client, road, &confirmed) => {}
     }
 }
@@ -117,6 +157,7 @@ async fn forward_calls(
     mut server: OwnedWriteHalf,
     road: &watch::Sender<Road>,
     cutting: &watch::Sender<bool>,
+    rewrite: &Rewrite,
 ) {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
@@ -124,6 +165,7 @@ async fn forward_calls(
             return;
         };
         passable(road).await;
+        rewrite.rewrite(&mut chunk[..length]);
         let bytes = &chunk[..length];
         if holds_commit(bytes) {
             let seen = *road.borrow();

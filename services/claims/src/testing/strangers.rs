@@ -86,6 +86,17 @@ impl TestDatabase {
         .await;
     }
 
+    /// Waits until there is no session whose application name begins with one of these.
+    pub async fn until_gone(&self, applications: &[&str]) {
+        let query = "SELECT count(*) FROM pg_stat_activity, unnest($1::text[]) AS gone (name)
+             WHERE datname = current_database() AND starts_with(application_name, gone.name)";
+        eventually("the sessions are gone", async || {
+            let row = self.sql.query_one(query, &[&applications]).await.expect("a query");
+            row.get::<_, i64>(0) == 0
+        })
+        .await;
+    }
+
     /// Ends the sessions whose application name begins so, as an operator would, and waits until
     /// they are gone, though others may have taken their place; returns how many there were.
     pub async fn end_sessions(&self, application: &str) -> usize {

@@ -1,0 +1,47 @@
+//! What is allowed and should be rare: how often an order needed it is told with every run.
+
+use super::check::Order;
+use super::record::{Call, History, Said};
+use claims::domain::Timestamp;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What was odd in the orders that explain histories.
+#[derive(Debug, Default)]
+pub(crate) struct Odd {
+    /// Renewals that took effect after a decision about their entity with a later time, where a history
+    /// has but one entity.
+    pub(crate) late_renewals: usize,
+    /// By how much, at most.
+    pub(crate) latest_by: Duration,
+    /// Renewals that took effect once more than was answered.
+    pub(crate) repeated_renewals: usize,
+    /// Histories that no order explains in which mints know all claims of their consumers.
+    pub(crate) unaware: usize,
+    /// Calls without an answer that took effect.
+    pub(crate) untold: usize,
+}
+
+impl Odd {
+    pub(crate) fn count(&mut self, history: &History, order: &Order) {
+        let mut latest = Timestamp::BEFORE_ALL;
+        let mut placed = BTreeSet::new();
+        for (place, at) in order {
+            let record = &history.records[*place];
+            let said = record.said.as_ref().map(|(_, said)| said);
+            let is_renewal = matches!(record.call, Call::Beat(_))
+                && said.is_none_or(|said| matches!(said, Said::Beat(Ok(_))));
+            let decides =
+                matches!(record.call, Call::Decide(_)) && said.is_none_or(Said::says_changed);
+            self.untold += usize::from(said.is_none());
+            self.repeated_renewals += usize::from(!placed.insert(*place));
+            if is_renewal && *at < latest && history.entities.len() == 1 {
+                self.late_renewals += 1;
+                self.latest_by = self.latest_by.max(latest.since(*at));
+            }
+            if decides {
+                latest = latest.max(*at);
+            }
+        }
+    }
+}
