@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# Sourced by the rehearsals (test-failover, test-restore, test-pgbouncer, test-upgrade): private Postgres clusters that
+# Sourced by the rehearsals (test-failover, test-restore, test-pgbouncer, test-upgrade, test-faults): private Postgres clusters that
 # replicate, servers and reapers as real programs, and a load that remembers every answer (the client's example `witness`).
-# Everything listens on loopback at ports that are free, lies in one folder, and ends with the script.
+# Everything listens on loopback at ports that are free, lies in one folder, and ends with the script; unless `hosts`
+# gives a program a host of its own.
 
 # Where everything of this rehearsal lies; closed to other accounts but Postgres's.
 rehearsal=$(mktemp -d "${TMPDIR:-/var/tmp}/claims-rehearsal.XXXXXX")
@@ -13,6 +14,15 @@ results=()
 completed=
 # By name.
 declare -A ports pids addresses
+# By name, words in front of a program's own: to run it by another clock, say.
+# shellcheck disable=SC2034
+declare -A in_front
+# By name, for a program on a host of its own: the words that bring a command there, and the address by which other hosts
+# reach it. Without, it runs on this machine and listens on loopback.
+# shellcheck disable=SC2034
+declare -A hosts host_addresses
+# Commands that undo what the rehearsal did to the machine; the last one first.
+undoings=()
 
 say() { printf '== %s\n' "$*" >&2; }
 
@@ -28,10 +38,12 @@ failed() {
     exit 1
 }
 
-# Ends what was started here, by its id, and tells what was checked.
-clean_up() {
-    local status=$? name
-    [[ -n $completed ]] || status=$((status == 0 ? 1 : status))
+# at_end COMMAND: to be done before the end of the script, however it ends.
+at_end() { undoings+=("$1"); }
+
+# Ends what runs under a name, and undoes what was done to the machine.
+end_everything() {
+    local name i
     for name in "${!pids[@]}"; do
         kill -9 "${pids[$name]}" 2>/dev/null || true
     done
@@ -39,6 +51,17 @@ clean_up() {
         kill_cluster "$name" 2>/dev/null || true
     done
     wait 2>/dev/null || true
+    for ((i = ${#undoings[@]} - 1; i >= 0; i--)); do
+        eval "${undoings[i]}" || say "not undone: ${undoings[i]}"
+    done
+    undoings=()
+}
+
+# Ends what was started here, by its id, and tells what was checked.
+clean_up() {
+    local status=$?
+    [[ -n $completed ]] || status=$((status == 0 ? 1 : status))
+    end_everything
     if ((status != 0)) && [[ -n ${KEEP_REHEARSAL:-} ]]; then
         say "kept: $rehearsal"
     else
@@ -77,12 +100,23 @@ free_port() {
     done
 }
 
-# Programs of Postgres refuse to run as root.
+# in_host NAME COMMAND…: on the host of that program.
+in_host() {
+    local name=$1
+    shift
+    # shellcheck disable=SC2086
+    ${hosts[$name]:-} "$@"
+}
+
+# host_of NAME: its address.
+host_of() { printf '%s\n' "${host_addresses[$1]:-127.0.0.1}"; }
+
+# Programs of Postgres refuse to run as root. On the host of `on_host`, if the caller has set it.
 as_postgres() {
     if ((EUID == 0)); then
-        (cd / && runuser -u postgres -- "$@")
+        (cd / && in_host "${on_host:-here}" runuser -u postgres -- "$@")
     else
-        "$@"
+        in_host "${on_host:-here}" "$@"
     fi
 }
 
@@ -95,7 +129,7 @@ pg() {
 
 # sql CLUSTER STATEMENT [DATABASE]: one value or table, without decoration.
 sql() {
-    PGCONNECT_TIMEOUT=3 psql -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "${ports[$1]}" -U postgres \
+    PGCONNECT_TIMEOUT=3 in_host "$1" psql -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "${ports[$1]}" -U postgres \
         -d "${3:-claims}" -c "$2"
 }
 
@@ -118,20 +152,32 @@ archive_command = 'test ! -f $rehearsal/archive/%f && cp %p $rehearsal/archive/%
 port = ${ports[$name]}
 cluster_name = '$name'
 CONF
+    if [[ -n ${host_addresses[$name]:-} ]]; then open_to_hosts "$name"; fi
     start_cluster "$name"
 }
 
+# A cluster on a host of its own is reached from others.
+open_to_hosts() {
+    as_postgres tee -a "$rehearsal/$1/postgresql.conf" >/dev/null <<<"listen_addresses = '*'"
+    as_postgres tee -a "$rehearsal/$1/pg_hba.conf" >/dev/null <<'CONF'
+host all all all trust
+host replication all all trust
+CONF
+}
+
 start_cluster() {
-    pg pg_ctl -D "$rehearsal/$1" -l "$rehearsal/$1.log" -w -t "$patience" start >/dev/null ||
+    local on_host=$1
+    # shellcheck disable=SC2086
+    as_postgres ${in_front[$1]:-} "$postgres_programs/pg_ctl" -D "$rehearsal/$1" -l "$rehearsal/$1.log" -w -t "$patience" start >/dev/null ||
         { tail -n 20 "$rehearsal/$1.log" >&2 && failed "cluster $1 does not start"; }
 }
 
 # copy_of CLUSTER NAME [pg_basebackup's arguments]: a copy under a name and port of its own; not started.
 copy_of() {
-    local from=$1 name=$2
+    local from=$1 name=$2 on_host=$2
     shift 2
     ports[$name]=${ports[$name]:-$(free_port)}
-    pg pg_basebackup -h 127.0.0.1 -p "${ports[$from]}" -U postgres -D "$rehearsal/$name" -X stream -c fast "$@"
+    pg pg_basebackup -h "$(host_of "$from")" -p "${ports[$from]}" -U postgres -D "$rehearsal/$name" -X stream -c fast "$@"
     as_postgres tee -a "$rehearsal/$name/postgresql.conf" >/dev/null <<CONF
 port = ${ports[$name]}
 cluster_name = '$name'
@@ -166,33 +212,35 @@ kill_cluster() {
 
 # url DATABASE CLUSTER…: for programs that find the one that takes writes by themselves.
 url() {
-    local database=$1 hosts='' name
+    local database=$1 all='' name
     shift
     for name in "$@"; do
-        hosts+="${hosts:+,}127.0.0.1:${ports[$name]}"
+        all+="${all:+,}$(host_of "$name"):${ports[$name]}"
     done
-    printf 'postgres://postgres@%s/%s?target_session_attrs=read-write&sslmode=disable\n' "$hosts" "$database"
+    printf 'postgres://postgres@%s/%s?target_session_attrs=read-write&sslmode=disable\n' "$all" "$database"
 }
 
 # start_server NAME URL [PROGRAMS]: starts one at its old address, or at a free one, and waits for its ready line.
 start_server() {
-    local name=$1 url=$2 programs=${3:-$programs} listen=${addresses[$1]:-127.0.0.1:$(free_port)}
+    local name=$1 url=$2 programs=${3:-$programs} listen=${addresses[$1]:-$(host_of "$1"):$(free_port)}
     local probes=${addresses[$1/probes]:-127.0.0.1:$(free_port)}
     : >"$rehearsal/$name.ready"
-    env -u DATABASE_URL_FILE DATABASE_URL="$url" CLAIM_LISTEN="$listen" CLAIM_METRICS_LISTEN="$probes" \
-        CLAIM_LOG_FORMAT=text "$programs/claim-server" serve >"$rehearsal/$name.ready" 2>>"$rehearsal/$name.log" &
+    # shellcheck disable=SC2086
+    ${hosts[$name]:-} env -u DATABASE_URL_FILE DATABASE_URL="$url" CLAIM_LISTEN="$listen" CLAIM_METRICS_LISTEN="$probes" \
+        CLAIM_LOG_FORMAT=text ${in_front[$name]:-} "$programs/claim-server" serve >"$rehearsal/$name.ready" 2>>"$rehearsal/$name.log" &
     pids[$name]=$!
     addresses[$name]=$listen
     addresses[$name/probes]=$probes
     eventually "$name listens" grep -q listening "$rehearsal/$name.ready"
 }
 
-is_ready() { CLAIM_METRICS_LISTEN=${addresses[$1/probes]} "$programs/claim-server" health; }
+is_ready() { in_host "$1" env CLAIM_METRICS_LISTEN="${addresses[$1/probes]}" "$programs/claim-server" health; }
 
 start_reaper() {
     local name=$1 url=$2 programs=${3:-$programs}
-    env -u DATABASE_URL_FILE DATABASE_URL="$url" CLAIM_METRICS_LISTEN="127.0.0.1:$(free_port)" CLAIM_REAPER_INTERVAL=1s \
-        CLAIM_LOG_FORMAT=text "$programs/claim-reaper" 2>>"$rehearsal/$name.log" &
+    # shellcheck disable=SC2086
+    ${hosts[$name]:-} env -u DATABASE_URL_FILE DATABASE_URL="$url" CLAIM_METRICS_LISTEN="127.0.0.1:$(free_port)" \
+        CLAIM_REAPER_INTERVAL=1s CLAIM_LOG_FORMAT=text ${in_front[$name]:-} "$programs/claim-reaper" 2>>"$rehearsal/$name.log" &
     pids[$name]=$!
 }
 
@@ -200,7 +248,8 @@ start_reaper() {
 stop() {
     local pid=${pids[$1]} status=0
     kill -s "${2:-TERM}" "$pid"
-    wait "$pid" || status=$?
+    # Without the shell's word about a program that was killed.
+    wait "$pid" 2>/dev/null || status=$?
     unset "pids[$1]"
     return "$status"
 }
@@ -209,7 +258,8 @@ stop() {
 start_witness() {
     local name=$1 servers=$2
     shift 2
-    "$programs/examples/witness" --address "$servers" "$@" >"$rehearsal/$name.json" 2>>"$rehearsal/$name.log" &
+    # shellcheck disable=SC2086
+    ${hosts[$name]:-} ${in_front[$name]:-} "$programs/examples/witness" --address "$servers" "$@" >"$rehearsal/$name.json" 2>>"$rehearsal/$name.log" &
     pids[$name]=$!
 }
 
@@ -229,7 +279,7 @@ saw() { sed -n "s/.*\"$2\":\(\[[^]]*\]\|[^,}]*\).*/\1/p" "$rehearsal/$1.json"; }
 invariants=services/claims/src/testing/invariants.sql
 check_invariants() {
     local broken
-    broken=$(psql -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "${ports[$1]}" -U postgres -d claims \
+    broken=$(in_host "$1" psql -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "${ports[$1]}" -U postgres -d claims \
         -f "$invariants") || failed "the invariants cannot be read"
     [[ -z $broken ]] || failed "broken invariants: $broken"
 }

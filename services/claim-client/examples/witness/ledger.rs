@@ -1,6 +1,7 @@
 //! What all workers were told, and what of it contradicts itself at once.
 
 use crate::record::{Grant, Record};
+use anyhow::Result;
 use claim_client::{ClaimGuard, ClaimHandle, HoldState};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -11,18 +12,25 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const TOLD_MAX: usize = 20;
 
 /// Shared by all workers.
+#[derive(Debug)]
 pub(crate) struct Ledger(Mutex<Entries>);
 
+#[derive(Debug)]
 struct Entries {
     grants: Vec<Grant>,
     /// By entity, who holds it, and its highest fence.
     held: BTreeMap<String, (String, ClaimHandle)>,
+    /// By entity, who left it without a word, and the instant to which its lease runs for certain.
+    abandoned: BTreeMap<String, (String, Instant)>,
     fences: BTreeMap<String, i64>,
     /// Every number of a new grant lies above these.
     fence_floor: i64,
     epoch_floor: i64,
     heartbeats: u64,
     refused: u64,
+    lost: u64,
+    writes: u64,
+    writes_refused: u64,
     failed: u64,
     last_failure: Option<String>,
     violations: Vec<String>,
@@ -40,6 +48,13 @@ pub(crate) struct Summary {
     /// Of these claims, the last heartbeat was answered.
     pub(crate) heartbeats: u64,
     pub(crate) refused: u64,
+    /// Claims that were left without a word, on purpose.
+    pub(crate) abandoned: usize,
+    /// Claims that ended although their holders went on, none of them while it could still write.
+    pub(crate) lost: u64,
+    /// Writes that were allowed.
+    pub(crate) writes: u64,
+    pub(crate) writes_refused: u64,
     pub(crate) failed: u64,
     pub(crate) last_failure: Option<String>,
     pub(crate) highest_fence: i64,
@@ -53,11 +68,15 @@ impl Ledger {
         Self(Mutex::new(Entries {
             grants: Vec::new(),
             held: BTreeMap::new(),
+            abandoned: BTreeMap::new(),
             fences: BTreeMap::new(),
             fence_floor: earlier.highest_fence(),
             epoch_floor: earlier.highest_epoch(),
             heartbeats: 0,
             refused: 0,
+            lost: 0,
+            writes: 0,
+            writes_refused: 0,
             failed: 0,
             last_failure: None,
             violations: Vec::new(),
@@ -83,6 +102,12 @@ impl Ledger {
                 entries.violated(said);
             }
         }
+        if let Some((other, until)) = entries.abandoned.remove(&entity)
+            && Instant::now() < until
+        {
+            entries
+                .violated(format!("{holder} is granted {entity}, where the lease of {other} runs"));
+        }
         let before = entries.fences.get(&entity).copied().unwrap_or(entries.fence_floor);
         if claim.fence <= before {
             entries.violated(format!("{entity}: fence {} after {before}", claim.fence));
@@ -101,6 +126,7 @@ impl Ledger {
             fence: claim.fence,
             token: guard.write_token().reveal().to_owned(),
             done: false,
+            abandoned: false,
             lease_until: None,
         });
         entries.grants.len() - 1
@@ -126,6 +152,37 @@ impl Ledger {
         entries.accepted();
         entries.grants[place].done = true;
         entries.heartbeats += u64::from(was_heartbeaten);
+    }
+
+    /// It is left without a word; before that instant, if one is known, nobody may be granted its entity.
+    pub(crate) fn abandoned(&self, place: usize, until: Option<Instant>) {
+        let mut entries = self.entries();
+        entries.grants[place].abandoned = true;
+        let Grant { entity, consumer, .. } = entries.grants[place].clone();
+        entries.held.remove(&entity);
+        if let Some(until) = until {
+            entries.abandoned.insert(entity, (consumer, until));
+        }
+    }
+
+    /// It ended, as its holder had to expect.
+    pub(crate) fn lost(&self) {
+        let mut entries = self.entries();
+        entries.answered();
+        entries.lost += 1;
+    }
+
+    /// A write was allowed; whether that is recorded.
+    pub(crate) fn wrote(&self, recorded: Result<()>) {
+        let mut entries = self.entries();
+        entries.writes += 1;
+        if let Err(error) = recorded {
+            entries.violated(format!("a write is not recorded: {error:#}"));
+        }
+    }
+
+    pub(crate) fn write_refused(&self) {
+        self.entries().writes_refused += 1;
     }
 
     pub(crate) fn refused(&self) {
@@ -160,6 +217,10 @@ impl Ledger {
             reported: entries.grants.iter().filter(|grant| grant.done).count(),
             heartbeats: entries.heartbeats,
             refused: entries.refused,
+            abandoned: entries.grants.iter().filter(|grant| grant.abandoned).count(),
+            lost: entries.lost,
+            writes: entries.writes,
+            writes_refused: entries.writes_refused,
             failed: entries.failed,
             last_failure: entries.last_failure.clone(),
             highest_fence: entries.fences.values().copied().max().unwrap_or(0),

@@ -16,6 +16,9 @@ pub(crate) struct Grant {
     pub(crate) token: String,
     /// Its done was acknowledged.
     pub(crate) done: bool,
+    /// Its holder left it without a word, on purpose.
+    #[serde(default)]
+    pub(crate) abandoned: bool,
     /// The least end of its lease that was acknowledged, in microseconds since 1970.
     pub(crate) lease_until: Option<i64>,
 }
