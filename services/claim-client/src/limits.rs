@@ -8,6 +8,11 @@ pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time for a call with all its repetitions, unless the settings say otherwise: longer than
 /// a database takes to fail over.
 pub(crate) const CALL_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
+/// How long a server's host may leave unacknowledged what was sent to it. Then the connection is over,
+/// and what it still carries is given up with it: the kernel would send it again for minutes, and a mint
+/// of an attempt that ended long ago, arriving after the next one, would take that one's token (M2). So
+/// much below [`ATTEMPT_TIMEOUT`] that nothing of an attempt arrives after it.
+pub(crate) const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(4);
 /// A connection that takes longer would leave no time for a second one within a heartbeat's 5 s.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest TLS handshake, for the same reason.

@@ -6,7 +6,9 @@
 
 use crate::bearer::Bearer;
 use crate::calls::Wire;
+use crate::limits::{CONNECT_TIMEOUT, UNACKNOWLEDGED_MAX};
 use claim_proto::v1::claim_service_client::ClaimServiceClient;
+use hyper_util::client::legacy::connect::HttpConnector;
 use std::sync::{Mutex, PoisonError};
 use tonic::transport::{Channel, Endpoint};
 
@@ -57,7 +59,7 @@ impl Servers {
     pub(crate) fn pick(&self) -> Picked {
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         let endpoint = &self.endpoints[present.server];
-        let channel = present.channel.get_or_insert_with(|| endpoint.connect_lazy()).clone();
+        let channel = present.channel.get_or_insert_with(|| connect(endpoint)).clone();
         let (bearer, edition) = (self.bearer.clone(), self.bearer.edition());
         let address = endpoint.uri().to_string();
         Picked { channel, bearer, edition, address, generation: present.generation }
@@ -72,6 +74,19 @@ impl Servers {
             present.channel = None;
         }
     }
+}
+
+/// As `Endpoint::connect_lazy` does, but for what a connection does with what nobody acknowledges.
+fn connect(endpoint: &Endpoint) -> Channel {
+    let mut connector = HttpConnector::new();
+    // The endpoint encrypts by itself.
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    // Elsewhere it remains possible that an attempt arrives after it was given up.
+    #[cfg(target_os = "linux")]
+    connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
+    endpoint.connect_with_connector_lazy(connector)
 }
 
 impl Picked {
