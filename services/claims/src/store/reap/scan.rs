@@ -36,7 +36,8 @@ pub struct Scan {
     pub oldest_lapsed_age: Option<Duration>,
     /// Active claims that reapers expired within the brake's span while they were fresh (R7).
     pub expired_lately: u64,
-    /// The database time of the scan.
+    /// The database time of the scan: every claim that was due then is among the candidates, unless
+    /// somebody ended it meanwhile.
     pub now: Timestamp,
     /// Claims whose lease lapsed at least the reap grace ago, longest due first.
     pub candidates: Vec<Candidate>,
@@ -68,15 +69,18 @@ pub(super) async fn scan(
 ) -> Result<Scan, TransactionError> {
     let c = &mut connection;
     // The two statements that are meant to read a table whole, in one snapshot: the brake compares
-    // what one has found with what the other has counted. The plans of the others may be of a time
-    // when the tables were empty.
+    // what one has found with what the other has counted. Before them the clock, so that whatever was
+    // due at the moment of the scan is found by it. The plans of the others may be of a time when the
+    // tables were empty.
     let begin = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; DISCARD PLANS; \
          SET LOCAL statement_timeout = {}; SET LOCAL enable_seqscan = on",
         limit.as_millis().max(1)
     );
     c.batch_execute(&begin).await?;
-    let statement = ScanLeases { reap_grace_ms: millis(reap_grace), ..Default::default() };
+    let (now, signed, resumed, grace, _): ClockRow = ReadClock::default().get_result(c).await?;
+    let reap_grace_ms = millis(reap_grace);
+    let statement = ScanLeases { now, reap_grace_ms, ..Default::default() };
     let leases: Vec<LapsedLease> = statement.load(c).await?;
     let has_candidates = leases.iter().any(|(.., for_long)| *for_long);
     let known = counted.filter(|c| !has_candidates && c.at.elapsed() < COUNT_AGAIN_AFTER);
@@ -87,7 +91,6 @@ pub(super) async fn scan(
     c.batch_execute("COMMIT").await?;
     // What is expired now is not to be counted the next time.
     *counted = (!has_candidates).then_some(counts);
-    let (now, signed, resumed, grace, _): ClockRow = ReadClock::default().get_result(c).await?;
     let (now, liveness) = (now.0, liveness(signed, resumed, grace));
     let lately = ExpiredLately { span_ms: millis(span), ..Default::default() };
     let lately: i64 = lately.get_result(c).await?;

@@ -7,6 +7,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz};
 statement! {
     /// The reaper's scan.
     ScanLeases<'a> = "scan_leases.sql" {
+        now: Time as Timestamptz,
         reap_grace_ms: i64 as BigInt,
     } -> (Text, Text, BigInt, Bool, Timestamptz, Timestamptz, Bool)
 }
