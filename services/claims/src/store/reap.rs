@@ -20,6 +20,7 @@ use crate::domain::{Answer, Brake, ClaimId, Command, Expire, Expiry, Timestamp};
 use diesel_async::AsyncPgConnection;
 use std::error::Error;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 pub use check::{Finding, Walk};
 pub(super) use passes::read_status;
@@ -123,18 +124,23 @@ impl Reaper {
     }
 
     /// As [`Reaper::scan`], counting also what was expired within the brake's `span`; within
-    /// `limit`, and never longer than 30 s.
+    /// `limit`, and never longer than 30 s, and 2 s for a database that does not answer. A
+    /// connection that has to be made first takes its time from that.
     pub async fn scan_within(
         &mut self,
         reap_grace: Duration,
         span: Duration,
         limit: Duration,
     ) -> Result<Scan, ReapError> {
-        let connection = self.connect().await?;
-        let limit = limit.min(SCAN_TIMEOUT);
-        let scanned = scan::scan(&connection, &mut self.counted, reap_grace, span, limit);
-        let scanned = tokio::time::timeout(limit.saturating_add(STATEMENT_TIMEOUT), scanned).await;
-        let scan = scanned
+        let until = Instant::now() + limit.min(SCAN_TIMEOUT);
+        let given_up = until + STATEMENT_TIMEOUT;
+        let connection = timeout_at(given_up, self.connect())
+            .await
+            .map_err(|error| ReapError::Unreachable(error.into()))??;
+        let left = until.saturating_duration_since(Instant::now());
+        let scanned = scan::scan(&connection, &mut self.counted, reap_grace, span, left);
+        let scan = timeout_at(given_up, scanned)
+            .await
             .map_err(|error| ReapError::Failed(error.into()))?
             .map_err(|error| ReapError::Failed(error.into()))?;
         self.connection = Some(connection);

@@ -1,8 +1,8 @@
 //! Lanes on their way to a connection: nobody waits for them, and they hold nothing meanwhile.
 
-use super::support::{DECIDE, minted};
+use super::support::{DECIDE, minted, secs};
 use claims::domain::EntitySignal;
-use claims::store::{ClaimStore, Database, ROUND_TRIP_TIMEOUT};
+use claims::store::{ClaimStore, Database, ROUND_TRIP_TIMEOUT, ReapError, Reaper};
 use claims::testing::{
     PATIENCE, Proxy, Road, TestDatabase, eventually, mint, queued, signal, unanswered,
 };
@@ -76,21 +76,33 @@ async fn a_lane_is_in_no_transaction_while_the_database_waits_for_it_to_prepare_
     db.check_invariants().await;
 }
 
+/// Four statements that are prepared with a connection take a second each, well within the 2 s that
+/// they may.
+const SLOW: &str = "
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_sleep(1); RETURN NULL; END';
+    CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON consumer_claims EXECUTE FUNCTION slow();
+    CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON entity_dispatch_state EXECUTE FUNCTION slow()";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lane_may_take_longer_to_prepare_its_statements_than_the_database_may_to_answer_one() {
     let db = TestDatabase::in_service().await;
-    // Four statements that a lane prepares, each well within the 2 s that it may run.
-    let slow = "
-        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
-            'BEGIN PERFORM pg_sleep(1); RETURN NULL; END';
-        CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON consumer_claims EXECUTE FUNCTION slow();
-        CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON entity_dispatch_state
-            EXECUTE FUNCTION slow()";
-    db.sql.batch_execute(slow).await.unwrap();
+    db.sql.batch_execute(SLOW).await.unwrap();
     let database = Database::parse(db.url()).unwrap();
     let store = ClaimStore::start(&database, &TestDatabase::one_lane());
     let began = Instant::now();
     minted(&store, mint("/a", "w1")).await;
     assert!(began.elapsed() > ROUND_TRIP_TIMEOUT, "this was not slow enough to tell");
     db.check_invariants().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_has_no_more_time_because_its_connection_has_to_be_made() {
+    let db = TestDatabase::in_service().await;
+    db.sql.batch_execute(SLOW).await.unwrap();
+    let mut reaper = Reaper::new(db.database(), "reaper");
+    let second = secs(1);
+    let late = reaper.scan_within(second, second, second).await;
+    assert!(matches!(late, Err(ReapError::Unreachable(_))), "{late:?}");
+    reaper.scan(second).await.unwrap();
 }
