@@ -40,6 +40,7 @@ pub(crate) fn of(error: StoreError) -> Status {
         StoreError::Refused(refusal) => refused(&refusal),
         StoreError::Overloaded => overloaded(),
         StoreError::Unavailable => database_unavailable(),
+        StoreError::TimedOut => timed_out(),
         StoreError::Internal => internal(),
     }
 }

@@ -159,7 +159,7 @@ impl Room {
     pub(super) fn used(mut self, minted: &Result<Minted, StoreError>) {
         self.may_have_added = match minted {
             Ok(minted) => !minted.reminted && minted.ended_predecessor.is_none(),
-            Err(StoreError::Refused(_) | StoreError::Overloaded) => false,
+            Err(StoreError::Refused(_) | StoreError::Overloaded | StoreError::TimedOut) => false,
             Err(StoreError::Unavailable | StoreError::Internal) => true,
         };
     }

@@ -111,9 +111,10 @@ fn failures_have_their_reason_and_say_when_to_come_back() {
         assert!((least..=most).contains(&told), "{name}: {told:?}");
         assert_eq!(metadata(&status), [], "{name}");
     }
-    let late = timed_out();
-    assert_eq!((late.code(), reason(&late).as_str()), (Code::DeadlineExceeded, "TIMED_OUT"));
-    assert_eq!(metadata(&late), []);
+    for late in [timed_out(), of(StoreError::TimedOut)] {
+        assert_eq!((late.code(), reason(&late).as_str()), (Code::DeadlineExceeded, "TIMED_OUT"));
+        assert_eq!(metadata(&late), []);
+    }
 }
 
 #[test]

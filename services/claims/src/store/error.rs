@@ -15,6 +15,10 @@ pub enum StoreError {
     /// The database did not answer, or its answer is unknown. Safe to repeat.
     #[error("the database is unavailable")]
     Unavailable,
+    /// The caller's time was up before anything was begun; nothing happened
+    /// ([`until`](super::until)).
+    #[error("the call's deadline passed")]
+    TimedOut,
     /// A bug or damaged rows. The cause has been logged.
     #[error("internal error")]
     Internal,

@@ -19,7 +19,7 @@ pub(crate) async fn ask(store: &ClaimStore, call: Call, patience: Duration) -> O
         Err(_) => None,
         Ok(Ok(said)) => Some((answered, said)),
         Ok(Err(StoreError::Unavailable)) => None,
-        Ok(Err(StoreError::Overloaded)) => return None,
+        Ok(Err(StoreError::Overloaded | StoreError::TimedOut)) => return None,
         Ok(Err(StoreError::Refused(refusal))) => {
             let said = match &call {
                 Call::Decide(_) => Said::Decided(Err(refusal)),

@@ -15,9 +15,9 @@ async fn a_call_whose_time_is_up_when_its_turn_comes_changes_nothing() {
     let before = db.number(lease).await;
 
     let late = until(Instant::now(), store.mint(mint("/a", "w1").mint)).await;
-    assert!(matches!(late, Err(StoreError::Unavailable)), "{late:?}");
+    assert!(matches!(late, Err(StoreError::TimedOut)), "{late:?}");
     let late = until(Instant::now(), store.heartbeat(heartbeat(&id))).await;
-    assert!(matches!(late, Err(StoreError::Unavailable)), "{late:?}");
+    assert!(matches!(late, Err(StoreError::TimedOut)), "{late:?}");
     assert!(db.events_of(&entity_key("/a")).await.is_empty());
     assert_eq!(db.number(lease).await, before);
 
@@ -48,7 +48,7 @@ async fn a_decision_that_lost_its_session_is_not_begun_again_when_its_time_is_up
         minting
     );
     assert_eq!(lost, 1);
-    assert!(matches!(answer, Err(StoreError::Unavailable)), "{answer:?}");
+    assert!(matches!(answer, Err(StoreError::TimedOut)), "{answer:?}");
     assert!(db.events_of(&entity_key("/a")).await.is_empty());
     db.check_invariants().await;
 }

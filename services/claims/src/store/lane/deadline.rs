@@ -11,7 +11,7 @@ tokio::task_local! {
 }
 
 /// Runs `call`. What it asks a store to decide or to renew is not begun after `deadline`, and then is
-/// answered with [`StoreError::Unavailable`](crate::store::StoreError::Unavailable). A decision is not
+/// answered with [`StoreError::TimedOut`](crate::store::StoreError::TimedOut). A decision is not
 /// begun again either when its session was lost; a heartbeat may be, since it may be repeated (H6).
 pub async fn until<T>(deadline: Instant, call: impl Future<Output = T>) -> T {
     DEADLINE.scope(deadline, call).await

@@ -53,7 +53,7 @@ impl<Ask, Answer> Call<Ask, Answer> {
         if !self.is_late() && !self.reply.is_closed() {
             return Some(self);
         }
-        self.answer(Err(StoreError::Unavailable));
+        self.answer(Err(StoreError::TimedOut));
         None
     }
 
