@@ -3,7 +3,9 @@
 use super::after::{after, database, put_back_pruned_events};
 use super::check::check;
 use super::load::{Load, round};
-use super::record::History;
+use super::record::{Call, History};
+use claims::domain::Command;
+use std::mem::{Discriminant, discriminant};
 
 const LOAD: Load = Load { seed: 80, clients: 8, calls_per_client: 300, families: 8, faults: false };
 /// One call in so many gets the answer of another.
@@ -36,12 +38,21 @@ async fn the_answer_of_another_call_is_refused() {
     assert!(passed * 20 <= exchanged, "{passed} of {exchanged} went unnoticed");
 }
 
+/// What is asked, whatever it is asked about.
+fn kind(call: &Call) -> (Discriminant<Call>, Option<Discriminant<Command>>) {
+    let command = match call {
+        Call::Decide(command) => Some(discriminant(command)),
+        _ => None,
+    };
+    (discriminant(call), command)
+}
+
 /// The history, in which one call is told what a much later one of its kind was told.
 fn with_the_answer_of_another(history: &History, place: usize) -> Option<History> {
     let record = &history.records[place];
     let (answered, said) = record.said.as_ref()?;
     let later = history.records.iter().skip(place + LATER);
-    let same_kind = |call| std::mem::discriminant(call) == std::mem::discriminant(&record.call);
+    let same_kind = |call: &Call| kind(call) == kind(&record.call);
     let other = later
         .filter(|later| same_kind(&later.call))
         .filter_map(|later| later.said.as_ref())

@@ -1,10 +1,15 @@
 //! What is allowed and should be rare: how often an order needed it is told with every run.
 
 use super::check::Order;
+use super::met::Met;
 use super::record::{Call, History, Said};
 use claims::domain::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
+
+const LATE_RENEWAL: &str = "renewal that counts from before it waited";
+const REPEATED_RENEWAL: &str = "renewal that took effect once more";
+const UNAWARE_HISTORY: &str = "history in which a mint does not know all claims";
 
 /// What was odd in the orders that explain histories.
 #[derive(Debug, Default)]
@@ -44,4 +49,23 @@ impl Odd {
             }
         }
     }
+
+    /// Tells of it with what was met.
+    pub(crate) fn add_to(&self, met: &mut Met) {
+        for (what, often) in [
+            (LATE_RENEWAL, self.late_renewals),
+            (REPEATED_RENEWAL, self.repeated_renewals),
+            (UNAWARE_HISTORY, self.unaware),
+        ] {
+            *met.entry(what.to_owned()).or_default() += often;
+        }
+    }
+}
+
+/// Asserts that what is allowed was rare in a whole run.
+pub(crate) fn is_rare(met: &Met) {
+    let renewed = met["heartbeat Renewed"];
+    assert!(met[LATE_RENEWAL] * 100 <= renewed, "{met:#?}");
+    assert!(met[REPEATED_RENEWAL] * 100 <= renewed, "{met:#?}");
+    assert!(met[UNAWARE_HISTORY] * 100 <= met["history"], "{met:#?}");
 }

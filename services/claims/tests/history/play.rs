@@ -1,7 +1,7 @@
 //! One round and all that is checked of it.
 
 use super::after::{after, database, put_back_pruned_events};
-use super::check::{Refuted, check, check_strictly};
+use super::check::{Refuted, check, check_excused, check_strictly};
 use super::load::{Load, round};
 use super::met::{Met, count};
 use super::odd::Odd;
@@ -9,6 +9,10 @@ use super::record::{After, History};
 use super::rerun::shortest_script;
 use super::{shrink, told};
 use std::time::Instant;
+
+/// Most calls of an undisturbed round that may have no answer: a busy machine may let a statement run
+/// into its time limit.
+const UNANSWERED_MAX: usize = 5;
 
 /// Plays a round, on a database whose clock is slow to read if that is wished; panics with the shortest
 /// trace of what nothing explains.
@@ -42,15 +46,16 @@ pub(crate) async fn play(load: Load, slow_clock: bool) -> Met {
         }
     };
     let unanswered = met.get("no answer").copied().unwrap_or_default();
-    assert!(load.faults || unanswered * 100 <= met["call"], "{load:?}: {met:#?}");
-    *met.entry("fault".to_owned()).or_default() += round.faults;
-    *met.entry("history".to_owned()).or_default() += families;
-    *met.entry("event".to_owned()).or_default() += events;
+    assert!(load.faults || unanswered <= UNANSWERED_MAX, "{load:?}: {met:#?}");
+    for (what, often) in [("fault", round.faults), ("history", families), ("event", events)] {
+        *met.entry(what.to_owned()).or_default() += often;
+    }
+    odd.add_to(&mut met);
     let (calls, faults) = (met["call"], round.faults);
     let whole = began.elapsed();
     println!(
         "{load:?}, slow clock {slow_clock}: {calls} calls of {families} families and {faults} faults in \
-         {asked:.1?}; invariants, orders, {events} events and all rows checked, {whole:.1?} in all; {odd:?}"
+         {asked:.1?}, {unanswered} without an answer; invariants, orders, {events} events and all rows checked, {whole:.1?} in all; {odd:?}"
     );
     met
 }
@@ -61,9 +66,10 @@ fn check_all(all: Vec<(History, After)>) -> Result<(Met, Odd), Refusal> {
     let (mut met, mut odd) = (Met::new(), Odd::default());
     for (history, after) in all {
         // What rows and events explain is explained without them too.
-        let verdict = check_strictly(&history, Some(&after)).or_else(|_| {
+        let verdict = check_strictly(&history, Some(&after)).or_else(|refuted| {
+            let order = check_excused(&history, Some(&after)).map_err(|_| refuted)?;
             odd.unaware += 1;
-            check(&history, Some(&after))
+            Ok(order)
         });
         match verdict {
             Ok(order) => odd.count(&history, &order),

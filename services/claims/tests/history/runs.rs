@@ -2,6 +2,7 @@
 
 use super::load::Load;
 use super::met::Met;
+use super::odd::is_rare;
 use super::play::play;
 use futures_util::{StreamExt, stream};
 
@@ -55,6 +56,7 @@ async fn a_million_calls_under_faults_are_explained_and_leave_the_rows_that_deci
     for kind in ["heartbeat of a lapsed claim", "heartbeat CeilingReached", "write LeaseLapsed"] {
         assert!(met.contains_key(kind), "no call met {kind:?}: {met:#?}");
     }
+    is_rare(&met);
     assert!(met["no answer"] * 10 < met["call"], "most calls are answered: {met:#?}");
 }
 
