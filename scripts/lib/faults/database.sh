@@ -31,8 +31,14 @@ scene_under_load() {
 has_logged() { grep -Eq "$2" "$rehearsal/$1.log"; }
 
 # was_noticed CLUSTER: the servers took what `begins` began for an outage, so that holders were protected (R6). A server
-# signs every 2 s.
-was_noticed() { eventually "an outage of more than 5 s is noticed" has_resumed "$1"; }
+# signs every 2 s. If nobody_signs told from when, nobody may be expired until they were back.
+was_noticed() {
+    local resumed
+    eventually "an outage of more than 5 s is noticed" has_resumed "$1"
+    [[ -n $silent ]] || return 0
+    resumed=$(sql "$1" "SELECT floor(extract(epoch FROM resumed_at) * 1000)::bigint FROM service_liveness")
+    silences+=("$silent $resumed")
+}
 
 has_resumed() {
     (($(sql "$1" "SELECT floor(extract(epoch FROM resumed_at) * 1000)::bigint FROM service_liveness") > begun))

@@ -50,7 +50,7 @@ processes() {
 inject() {
     local injection=$1 process
     shift
-    command -v strace >/dev/null || as_root apt-get install -y --no-install-recommends strace </dev/null >&2
+    command -v strace >/dev/null || install_packages strace
     strace -f -qq -o /dev/null -e trace="${injection%%:*}" -e inject="$injection" "${@/#/-p}" 2>>"$rehearsal/strace.log" &
     pids[strace]=$!
     for process; do

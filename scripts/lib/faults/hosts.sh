@@ -5,9 +5,6 @@
 
 # shellcheck disable=SC2034,SC2154  # rehearsal.sh reads these, and sets what is not set here
 
-# shellcheck source=scripts/lib/faults/packages.sh
-source scripts/lib/faults/packages.sh
-
 # What the namespaces of this run are called, and that of the router.
 net=claims-$$
 router=$net-router

@@ -1,6 +1,6 @@
 -- What went wrong in a scene, one row each: what, and where. Read by psql after the tables below were
--- filled by `judge` (scene.sh): `answered` from the logs of all loads, `windows`, `resumes` and `waits` from
--- what the scene noted. The settings: :grace_ms (outage grace), :reap_grace_ms, :bound_ms (lateness),
+-- filled by `judge` (scene.sh): `answered` from the logs of all loads, `windows`, `silences`, `resumes` and
+-- `waits` from what the scene noted. The settings: :grace_ms (outage grace), :reap_grace_ms, :bound_ms (lateness),
 -- :is_pruned, :clock_was_set.
 WITH heard AS (
     -- Every claim with the last time it was heard of; a re-mint counts (R6).
@@ -90,6 +90,14 @@ WITH heard AS (
     SELECT 'expired early', format('%s epoch %s on %s by %s, %s before it could be taken over',
         consumer_id, epoch, entity_url, actor, takeable_at - ended_at)
     FROM lapsing WHERE state = 'expired' AND ended_at < takeable_at
+
+    UNION ALL
+    -- A signature counts for 5 s.
+    SELECT 'expired in an outage', format('%s epoch %s on %s by %s, %s after the last signature of a server',
+        p.consumer_id, p.epoch, p.entity_url, p.actor, p.ended_at - s.begins)
+    FROM lapsing AS p JOIN silences AS s
+        ON p.ended_at > s.begins + interval '5 seconds' AND p.ended_at < s.ends
+    WHERE p.state = 'expired'
 
     UNION ALL
     SELECT 'reaped early', format('%s epoch %s on %s, %s after it could be taken over',

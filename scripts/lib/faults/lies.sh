@@ -78,6 +78,14 @@ fault_outage_is_ignored() {
     resumes+=("$(sql a "SELECT claimed_at + interval '1 second' FROM consumer_claims WHERE state = 'expired' LIMIT 1")")
 }
 
+lie silence_is_ignored "a claim expired while no server signs" "expired in an outage"
+fault_silence_is_ignored() {
+    eventually "a claim is reaped" changes_a_row "SELECT count(*) FROM consumer_claims WHERE state = 'expired'"
+    silences+=("$(sql a "SELECT format('%s %s', ended - 6000, ended + 1000) FROM (
+        SELECT floor(extract(epoch FROM ended_at) * 1000)::bigint AS ended
+        FROM consumer_claims WHERE state = 'expired' LIMIT 1) AS one")")
+}
+
 lie two_may_write "the token of a claim that was taken over made good again" "an older holder wrote
 writes with fence"
 fault_two_may_write() {

@@ -187,10 +187,15 @@ fault_network_servers_database() { everything outage "$database_ms" "one two" a;
 # outage WHAT SECONDS WITHIN_MS COMMAND…: the servers take it for one if nothing got through to the database; what gets
 # through without an answer may be a signature.
 outage() {
-    interrupted "$@"
+    interrupted "${@:1:3}" silenced "${@:4}"
     case $1 in
     cut | hole | "one way") was_noticed a ;;
     esac
+}
+
+silenced() {
+    "$@"
+    nobody_signs
 }
 
 fault network_reaper_s_database "network between the reaper and the database: others wait for nothing but its locks"

@@ -30,6 +30,7 @@ fault_servers_are_killed() {
     begins
     stop one KILL || true
     stop two KILL || true
+    nobody_signs
     sleep "$restarted_after"
     heals
     start_server one "$database"
@@ -58,6 +59,7 @@ fault servers_are_stopped "SIGSTOP of both servers for $stopped_for s: an outage
 fault_servers_are_stopped() {
     begins
     kill -STOP "${pids[one]}" "${pids[two]}"
+    nobody_signs
     sleep "$stopped_for"
     heals
     kill -CONT "${pids[one]}" "${pids[two]}"

@@ -26,10 +26,13 @@ database=
 windows=()
 # When the service came back from outages, as the database says it: claims not heard of since are protected (R6).
 resumes=()
+# Times of outages in milliseconds since 1970, "from to": in between nobody is expired (R6).
+silences=()
 # Times to recover, for the summary; and "from ms": whoever waited then, or asked afterwards, waits no longer.
 recoveries=()
 waits=()
 begun=
+silent=
 healed=
 
 # Of the programs' defaults (docs/operations.md).
@@ -121,8 +124,12 @@ note_resumes() {
 begins() {
     note_resumes
     begun=$(now_ms)
+    silent=
     healed=
 }
+
+# nobody_signs: no server can sign from here on; what Postgres was told before takes no longer than a second.
+nobody_signs() { silent=$(($(now_ms) + 1000)); }
 
 heals() { healed=$(now_ms); }
 
@@ -143,8 +150,14 @@ recovers() {
 }
 has_written_since() { (($(count_answers "$1" "$2" "$(now_ms)" write) > 0)); }
 
-# Whoever ends claims was not touched by the fault: nothing is excused for it.
-nothing_is_late() { windows=(); }
+# Whoever ends claims was not touched by this fault: nothing is excused for it.
+nothing_is_late() {
+    local window excused=()
+    for window in ${windows[@]+"${windows[@]}"}; do
+        [[ ${window% *} == "$begun" ]] || excused+=("$window")
+    done
+    windows=(${excused[@]+"${excused[@]}"})
+}
 
 # count_answers LOAD FROM_MS TO_MS KIND…: how many of these kinds it had in between.
 count_answers() {
@@ -237,6 +250,7 @@ judgement() {
         echo "CREATE TEMP TABLE answered (kind text, entity text COLLATE \"C\", fence bigint, asked bigint,"
         echo "    answered bigint, consumer text COLLATE \"C\", epoch bigint, at_ms bigint);"
         echo "CREATE TEMP TABLE windows (begins timestamptz, ends timestamptz);"
+        echo "CREATE TEMP TABLE silences (begins timestamptz, ends timestamptz);"
         echo "CREATE TEMP TABLE resumes (at timestamptz);"
         echo "CREATE TEMP TABLE waits (since bigint, within bigint);"
         echo "COPY answered FROM STDIN (DELIMITER ' ');"
@@ -247,6 +261,9 @@ judgement() {
         echo "\\."
         for at in ${windows[@]+"${windows[@]}"}; do
             echo "INSERT INTO windows VALUES (to_timestamp(${at% *} / 1000.0), to_timestamp(${at#* } / 1000.0));"
+        done
+        for at in ${silences[@]+"${silences[@]}"}; do
+            echo "INSERT INTO silences VALUES (to_timestamp(${at% *} / 1000.0), to_timestamp(${at#* } / 1000.0));"
         done
         for at in ${resumes[@]+"${resumes[@]}"}; do
             echo "INSERT INTO resumes VALUES ('$at');"
