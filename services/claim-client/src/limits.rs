@@ -13,10 +13,9 @@ pub(crate) const CALL_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
 /// of an attempt that ended long ago, arriving after the next one, would take that one's token (M2). So
 /// much below [`ATTEMPT_TIMEOUT`] that nothing of an attempt arrives after it.
 pub(crate) const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(4);
-/// A connection that takes longer would leave no time for a second one within a heartbeat's 5 s.
+/// Longest time to connect: name, TCP and TLS together. Longer would leave no time for a second
+/// connection within a heartbeat's 5 s.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest TLS handshake, for the same reason.
-pub(crate) const TLS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a connection with a call in flight is asked whether its peer still lives, and how long
 /// it may take to answer. A stream that carries one heartbeat in three minutes is kept open so, and
 /// a push is not lost for longer.

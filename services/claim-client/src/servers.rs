@@ -76,12 +76,14 @@ impl Servers {
     }
 }
 
-/// As `Endpoint::connect_lazy` does, but for what a connection does with what nobody acknowledges.
+/// As `Endpoint::connect_lazy` does, but for what a connection does with what nobody acknowledges, and
+/// that the endpoint's time limit is one for all of connecting.
 fn connect(endpoint: &Endpoint) -> Channel {
     let mut connector = HttpConnector::new();
     // The endpoint encrypts by itself.
     connector.enforce_http(false);
     connector.set_nodelay(true);
+    // The addresses of a name share it, so that one that is away leaves time for the next.
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     // Elsewhere it remains possible that an attempt arrives after it was given up.
     #[cfg(target_os = "linux")]

@@ -5,7 +5,7 @@ use crate::calls::Calls;
 use crate::client::Client;
 use crate::io_thread::IoThread;
 use crate::limits::{
-    CALL_DEADLINE_DEFAULT, CALL_DEADLINE_MAX, PING_INTERVAL, PING_TIMEOUT,
+    CALL_DEADLINE_DEFAULT, CALL_DEADLINE_MAX, CONNECT_TIMEOUT, PING_INTERVAL, PING_TIMEOUT,
     WRITE_MARGIN_PERCENT_DEFAULT, WRITE_MARGIN_PERCENT_MAX,
 };
 use crate::servers::Servers;
@@ -161,6 +161,7 @@ fn endpoint(address: &str, tls: Option<&Tls>) -> Result<Endpoint, WrongSetting> 
     let wrong = |problem| WrongSetting::Address { address: address.to_owned(), problem };
     let endpoint = Endpoint::from_shared(address.to_owned())
         .map_err(|_| wrong("is not an address such as http://127.0.0.1:50051"))?
+        .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     match (endpoint.uri().scheme_str(), tls) {

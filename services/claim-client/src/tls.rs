@@ -5,8 +5,6 @@ use std::io;
 use std::path::Path;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
-use crate::limits::TLS_TIMEOUT;
-
 /// Encryption by rustls. Servers are trusted if their certificate was signed by the given
 /// authority; the operating system's list plays no part.
 #[derive(Clone)]
@@ -61,9 +59,8 @@ impl Tls {
     }
 
     pub(crate) fn config(&self) -> ClientTlsConfig {
-        let mut config = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(&self.authority_pem))
-            .timeout(TLS_TIMEOUT);
+        let mut config =
+            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.authority_pem));
         if let Some((certificate, key)) = &self.identity_pem {
             config = config.identity(Identity::from_pem(certificate, key));
         }
