@@ -15,8 +15,8 @@ pub enum StoreError {
     /// The database did not answer, or its answer is unknown. Safe to repeat.
     #[error("the database is unavailable")]
     Unavailable,
-    /// The caller's time was up before anything was begun; nothing happened
-    /// ([`until`](super::until)).
+    /// The caller's time was up before this was begun, or begun again ([`until`](super::until)). A
+    /// decision has not happened; a heartbeat that lost its connection may have (H6).
     #[error("the call's deadline passed")]
     TimedOut,
     /// A bug or damaged rows. The cause has been logged.

@@ -18,8 +18,8 @@ pub(crate) async fn ask(store: &ClaimStore, call: Call, patience: Duration) -> O
         // The call is dropped where it is: in the queue, or on its way.
         Err(_) => None,
         Ok(Ok(said)) => Some((answered, said)),
-        Ok(Err(StoreError::Unavailable)) => None,
-        Ok(Err(StoreError::Overloaded | StoreError::TimedOut)) => return None,
+        Ok(Err(StoreError::Unavailable | StoreError::TimedOut)) => None,
+        Ok(Err(StoreError::Overloaded)) => return None,
         Ok(Err(StoreError::Refused(refusal))) => {
             let said = match &call {
                 Call::Decide(_) => Said::Decided(Err(refusal)),

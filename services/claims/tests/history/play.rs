@@ -55,7 +55,8 @@ pub(crate) async fn play(load: Load, slow_clock: bool) -> Met {
     let whole = began.elapsed();
     println!(
         "{load:?}, slow clock {slow_clock}: {calls} calls of {families} families and {faults} faults in \
-         {asked:.1?}, {unanswered} without an answer; invariants, orders, {events} events and all rows checked, {whole:.1?} in all; {odd:?}"
+         {asked:.1?}, {unanswered} without an answer; invariants, orders, {events} events and all rows \
+         checked, {whole:.1?} in all; {odd:?}"
     );
     met
 }

@@ -81,5 +81,5 @@ fn unmet(met: &Met) -> Vec<&'static str> {
         "fault",
         "mint of a lapsed claim",
     ];
-    kinds.into_iter().filter(|kind| !met.contains_key(*kind)).collect()
+    kinds.into_iter().filter(|kind| met.get(*kind).is_none_or(|often| *often == 0)).collect()
 }
